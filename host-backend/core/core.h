@@ -122,7 +122,7 @@ struct peer_ops {
 #define WATCH_STREAMS 0x2
 
 /*
- * @label: at most LABEL_SIZE - 1 bytes; unique among guests (-EEXIST).
+ * @label: 1 to LABEL_SIZE - 1 bytes (-EINVAL); unique among guests (-EEXIST).
  * @admin: sees the buffers and streams of every guest; others see their own only.
  * @ops, @priv: borrowed until peer_destroy().
  */
@@ -204,6 +204,7 @@ const uint8_t *buffer_uuid(const struct buffer *buffer);
 const char *buffer_owner_label(const struct buffer *buffer);
 uint64_t buffer_size(const struct buffer *buffer);
 uint32_t buffer_state(const struct buffer *buffer); /* enum virtio_bufshare_buffer_state */
+/* Holds, each buffer_get() counted, and consumers that have a frame of it. */
 uint32_t buffer_users(const struct buffer *buffer);
 const struct virtio_bufshare_desc *buffer_desc(const struct buffer *buffer);
 const uint8_t *buffer_user_data(const struct buffer *buffer); /* desc->user_len bytes */
@@ -233,7 +234,10 @@ void buffer_walk(struct peer *peer, uint64_t *cursor,
  */
 int stream_create(struct peer *owner, const char *name, uint32_t max_frames,
 		  struct stream **ret_stream);
-/* Consumers are told and keep the frames that they hold until they release them. */
+/*
+ * Consumers are told and keep the frames that they hold until they release them, and
+ * themselves until consumer_leave(); the owner hears of neither any more.
+ */
 void stream_destroy(struct stream *stream);
 struct stream *stream_find_owned(struct peer *owner, uint32_t id);
 uint32_t stream_id(const struct stream *stream); /* unique for the owner, not 0 */
