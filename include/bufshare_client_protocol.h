@@ -7,9 +7,9 @@
  * requests; each gets exactly one reply, of the same type and serial, in order.
  * In between the daemon sends events (serial 0).  A reply with a status other than
  * BUFSHARE_S_OK is struct bufshare_msg_error: it says why in words.  Unknown types,
- * flags and non-zero reserved fields are refused.  A packet whose header does not
- * hold (too short, wrong size, file descriptors that the type does not take) ends
- * the connection.
+ * flags, wrong lengths and non-zero reserved fields are refused.  A packet that is no
+ * request at all (shorter than a header, longer than any request, serial 0, with file
+ * descriptors that no type takes) ends the connection.
  *
  * HELLO comes first.  It agrees on the features (the intersection counts), so that
  * later messages and fields can be added.
@@ -81,7 +81,7 @@ struct bufshare_msg_error {
 struct bufshare_msg_hello {
 	struct bufshare_msg_hdr hdr;
 	__le64 features;
-	char name[VIRTIO_BUFSHARE_LABEL_SIZE]; /* of the program, for lists and logs */
+	char name[VIRTIO_BUFSHARE_LABEL_SIZE]; /* of the program; printable, not empty */
 };
 
 #define BUFSHARE_PATH_DMABUF 0x1 /* udmabuf over exactly the buffer's extents */
@@ -90,7 +90,7 @@ struct bufshare_msg_hello {
 struct bufshare_msg_hello_reply {
 	struct bufshare_msg_hdr hdr;
 	__le64 features;
-	__le32 paths;	       /* BUFSHARE_PATH_*: what this client can be given */
+	__le32 paths;	       /* BUFSHARE_PATH_*: what this client can be given to read */
 	__le32 max_holds;      /* buffers this client may hold */
 };
 
@@ -212,7 +212,7 @@ struct bufshare_msg_buffer_get_reply {
 	struct bufshare_msg_buffer_info info;
 };
 
-/* Only for a buffer that the client holds by PATH_RAM. */
+/* Only for a buffer that the client holds, and if it may have PATH_RAM. */
 struct bufshare_msg_buffer_extents {
 	struct bufshare_msg_hdr hdr;
 	__u8 uuid[VIRTIO_BUFSHARE_UUID_SIZE];
