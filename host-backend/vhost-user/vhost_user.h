@@ -34,7 +34,7 @@ struct vu_device_ops {
 	/* Device feature bits (0..23); the transport adds its own. */
 	uint64_t features;
 	uint32_t num_queues;
-	size_t config_size;
+	size_t config_size; /* at most 256, what one message carries */
 	/* The largest device-readable and -writable part of a request, bytes. */
 	size_t max_request;
 	size_t max_response;
@@ -52,19 +52,24 @@ struct vu_device_ops {
 	 * guest rebooted; vhost-user does not tell which.
 	 */
 	void (*stopped)(void *dev);
-	/* SET_STATUS 0 or RESET_DEVICE came: certainly a reset. */
+	/*
+	 * RESET_DEVICE came: certainly a reset.  (STATUS is not offered: QEMU sends
+	 * SET_STATUS 0 whenever the VM pauses.)
+	 */
 	void (*reset)(void *dev);
 	/*
-	 * One request from a queue with ops->queue_requests set.  @req is a private
-	 * copy of the device-readable part.  Writes the response to @resp (capacity
-	 * @resp_cap, the driver's own room or max_response, whichever is less) and
-	 * returns its length.  It may call vu_* functions on @conn, but not close it.
+	 * One request from a queue of request_queues.  @req is a private copy of the
+	 * device-readable part; a part longer than max_request is cut to max_request + 1
+	 * bytes, which tells.  Writes the response to @resp (capacity @resp_cap, the
+	 * driver's own room or max_response, whichever is less; may be 0) and returns its
+	 * length; 0 gives the request back without a response, with a log line.  It may
+	 * call vu_* functions on the connection, but not destroy it.
 	 */
 	size_t (*request)(void *dev, unsigned int queue, const void *req, size_t req_len,
 			  void *resp, size_t resp_cap);
 	/* The driver posted buffers on a queue of which vu_push() had found none. */
 	void (*queue_ready)(void *dev, unsigned int queue);
-	/* Bit q set: queue q carries requests; clear: vu_push() fills its buffers. */
+	/* Bit q (num_queues is at most 32): set: requests; clear: vu_push() fills its buffers. */
 	uint32_t request_queues;
 	/*
 	 * The connection ended, by the peer or by its fault (@error, negative errno,
