@@ -316,7 +316,8 @@ static bool locate(struct vu_queue *queue)
 static bool prepare(struct vu_conn *conn)
 {
 	if (!(conn->features & (UINT64_C(1) << VU_VIRTIO_F_VERSION_1))) {
-		break_queues(conn, &conn->queues[0], "the driver did not accept VIRTIO_F_VERSION_1");
+		break_queues(conn, &conn->queues[0],
+			     "the driver did not accept VIRTIO_F_VERSION_1");
 		return false;
 	}
 	if (conn->mem.faulted && vu_mem_remap(&conn->mem) < 0)

@@ -152,8 +152,8 @@ int vu_sock_reply(struct vu_sock *sock, const void *payload, size_t len)
 int vu_sock_flush(struct vu_sock *sock)
 {
 	while (vu_sock_pending(sock)) {
-		ssize_t n = send(sock->fd, sock->out + sock->out_sent, sock->out_len - sock->out_sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(sock->fd, sock->out + sock->out_sent,
+				 sock->out_len - sock->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0) {
 			if (errno == EINTR)
