@@ -49,6 +49,9 @@ build() {
 		exit 1
 	fi
 	mv "$tmp" "$root"
+	# Superseded ones cost a gigabyte each; another work tree may still use a young one.
+	find "$cache/roots" "$cache/images" -mindepth 1 -maxdepth 1 -mtime +14 \
+		-exec rm -rf --one-file-system {} + 2>/dev/null || true
 	say "the $name root is ready ($(du -sm "$root" | cut -f1) MB)"
 }
 

@@ -5,14 +5,15 @@
 #	enter.sh trixie   -- tests/lab/build-module.sh 6.12|7.2 [MAKE-ARGUMENT...]
 #	enter.sh bookworm -- tests/lab/build-module.sh 6.1      [MAKE-ARGUMENT...]
 #
-# Kbuild writes objects beside sources: it works on a copy, build/module/SERIES, and only files
+# The result: build/module/SERIES/guest-driver/virtio_bufshare.ko, or under $MODULE_BUILD/SERIES.
+# Kbuild writes objects beside sources: it works on a copy there, and only files
 # that changed are copied, so that an unchanged driver is not compiled again.
 set -eu
 
 series=$1
 shift
 tree=$(cd "$(dirname "$0")/../.." && pwd)
-target=$tree/build/module/$series
+target=${MODULE_BUILD:-$tree/build/module}/$series
 release=$(sed -n "s/^$series //p" /lab/headers)
 if [ -z "$release" ]; then
 	echo "This root has no kernel headers of series $series." >&2

@@ -25,5 +25,6 @@ done
 
 # The interpreter is the root's, and so is everything from here on.
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-	BUFSHARE_CACHE="$cache" BUFSHARE_ROOT="$root" \
+	BUFSHARE_CACHE="$cache" BUFSHARE_ROOT="$root" BUFSHARE_ACCEL="${BUFSHARE_ACCEL:-}" \
+	PYTHONPATH="$tree/tests" PYTHONDONTWRITEBYTECODE=1 \
 	chroot "$new" python3 "$tree/tests/lab/init.py" "$workdir" "$@"

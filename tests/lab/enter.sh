@@ -33,6 +33,8 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 shift 2
+# For bootstrap.sh, which removes roots that nobody entered for long.
+touch "$root"
 
 # Where "/" is no mount point (we are in a plain chroot), a new mount namespace cannot be made private
 # as a whole. Then a private mount point is made first, outside, and taken away at the end.

@@ -79,6 +79,7 @@ class Image:
         self.modules = self.folder / "modules"
         if not self.folder.is_dir():
             self._build()
+        os.utime(self.folder)  # as enter.sh does with roots: this one is in use
 
     def _build(self):
         self.folder.parent.mkdir(parents=True, exist_ok=True)

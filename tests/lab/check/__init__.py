@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What `make check` runs, stage by stage; check.sh says in which root."""

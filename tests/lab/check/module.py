@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Compiles the guest driver for each kernel, W=1 and sparse, and holds it to the kernel's style."""
+
+import os
+import shutil
+
+from .. import paths
+from .stage import FOLDER, Stage
+
+# These say something of the root (a compiler's point release), nothing of the driver.
+NOT_OURS = ("the compiler differs from the one used to build the kernel",
+            "pahole version differs from the one used to build the kernel")
+# An out-of-tree driver for several kernels: its compat header compares versions.
+CHECKPATCH_IGNORES = "LINUX_VERSION_CODE,FILE_PATH_CHANGES"
+
+
+def compile_for(series):
+    with Stage(f"module-{series}") as stage:
+        # Afresh: an object file that is already there would keep its warnings to itself.
+        folder = FOLDER / "module"
+        shutil.rmtree(folder / series, ignore_errors=True)
+        status, log = stage.run([paths.LAB / "build-module.sh", series, "W=1", "C=2",
+                                 f"-j{os.cpu_count()}"], stage.name, {"MODULE_BUILD": str(folder)})
+        warnings = [line for line in log.splitlines()
+                    if ("warning:" in line or "error:" in line)
+                    and not any(known in line for known in NOT_OURS)]
+        stage.verdict(status == 0 and not warnings, f"driver for kernel {series}",
+                      "\n".join(warnings) or log)
+
+
+def checkpatch():
+    with Stage("checkpatch") as stage:
+        folder = paths.TREE / "guest-driver"
+        for path in sorted([*folder.rglob("*.c"), *folder.rglob("*.h"),
+                            paths.TREE / "include" / "virtio_bufshare.h"]):
+            name = path.relative_to(paths.TREE)
+            status, log = stage.run(["perl", "/lab/checkpatch/checkpatch.pl", "--no-tree", "--strict", "--no-summary", "--show-types",
+                                     "--ignore", CHECKPATCH_IGNORES, "--file", name],
+                                    f"checkpatch-{path.name}")
+            stage.verdict(status == 0, f"checkpatch {name}", log)
