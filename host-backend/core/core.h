@@ -55,6 +55,9 @@ int core_create(struct core **ret_core);
 void core_destroy(struct core *core);
 void core_get_stats(const struct core *core, struct core_stats *ret_stats);
 
+/* Whether it is a word of [A-Za-z0-9._-] of 1 to LABEL_SIZE - 1 bytes. */
+bool name_is_valid(const char *name);
+
 /* ---- arenas: one fd that holds pages ---- */
 
 /*

@@ -142,9 +142,6 @@ struct peer *peer_find_guest(struct core *core, const char *label);
 /* Random, version 4 (RFC 9562, 5.4).  0 or a negative errno. */
 int uuid_generate_v4(uint8_t ret_uuid[UUID_SIZE]);
 
-/* Whether it is a word of [A-Za-z0-9._-] that fits, with its NUL, into LABEL_SIZE. */
-bool name_is_valid(const char *name);
-
 /* registry.c */
 struct buffer *registry_find(struct core *core, const uint8_t uuid[UUID_SIZE]);
 /* Gives the buffer a UUID and enters it.  0 or a negative errno. */
