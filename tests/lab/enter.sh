@@ -38,11 +38,13 @@ touch "$root"
 
 # Where "/" is no mount point (we are in a plain chroot), a new mount namespace cannot be made private
 # as a whole. Then a private mount point is made first, outside, and taken away at the end.
-anchor=$(mktemp -d "$cache/enter.XXXXXX")
+anchor=$cache/enter
+mkdir -p "$anchor"
 propagation=private
 anchored=
 if ! unshare --mount true 2>/dev/null; then
 	propagation=unchanged
+	anchor=$(mktemp -d "$cache/enter.XXXXXX")
 	mount -t tmpfs -o mode=755 bufshare-lab "$anchor"
 	mount --make-rprivate "$anchor"
 	anchored=yes
@@ -52,16 +54,17 @@ fi
 leave() {
 	if [ -n "$anchored" ]; then
 		umount -l "$anchor" || true
+		rmdir "$anchor" || true
 	fi
-	rmdir "$anchor" 2>/dev/null || true
 }
 trap leave EXIT
 
 # A job in the background, so that this shell can pass signals on while it waits; but with
-# our own standard input, which such a job would not have.
+# our own standard input, which such a job would not have. It dies with this shell.
 exec 3<&0
-unshare --mount --propagation "$propagation" --pid --fork --kill-child -- \
-	sh "$lab/enter-inside.sh" "$root" "$anchor" "$tree" "$cache" "$PWD" "$@" <&3 3<&- &
+setpriv --pdeathsig KILL \
+	unshare --mount --propagation "$propagation" --pid --fork --kill-child -- \
+		sh "$lab/enter-inside.sh" "$root" "$anchor" "$tree" "$cache" "$PWD" "$@" <&3 3<&- &
 child=$!
 exec 3<&-
 

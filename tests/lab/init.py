@@ -26,8 +26,15 @@ def main():
         except OSError as error:
             print(f"{command[0]}: {error.strerror}", file=sys.stderr)
             os._exit(127)
+
+    def pass_on(number, _frame):
+        try:
+            os.kill(child, number)
+        except ProcessLookupError:
+            pass  # it ended just now; the wait below says how
+
     for number in passed_on:
-        signal.signal(number, lambda number, _frame: os.kill(child, number))
+        signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     while True:
         pid, status = os.wait()

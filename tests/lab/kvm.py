@@ -44,7 +44,8 @@ def accelerator():
     file = _verdict_file()
     if not file.exists():
         for old in paths.CACHE.glob("accel-*"):
-            old.unlink()
+            if not old.name.startswith(file.name):
+                old.unlink(missing_ok=True)
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
         temporary.write_text(_probe(), encoding="ascii")
         temporary.rename(file)
