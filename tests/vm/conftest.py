@@ -19,7 +19,8 @@ def kernel(request):
 @pytest.fixture
 def lab(request):
     """The machines of one test; everything started in it ends with the test."""
-    session = Session(re.sub(r"[^\w.-]+", "-", request.node.name).strip("-"))
+    name = f"{request.node.path.stem}-{request.node.name}"
+    session = Session(re.sub(r"[^\w.-]+", "-", name).strip("-"))
     request.node.lab_session = session
     try:
         yield session
