@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels that this driver is built for, 6.1 to 7.2.
+ * Nothing else in the driver asks for a kernel version.
+ */
+#ifndef _BUFSHARE_COMPAT_H
+#define _BUFSHARE_COMPAT_H
+
+#include <linux/dma-buf.h>
+#include <linux/module.h>
+#include <linux/version.h>
+#include <linux/virtio_config.h>
+
+/* 6.13: MODULE_IMPORT_NS() takes a string. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define BUFSHARE_IMPORT_DMA_BUF MODULE_IMPORT_NS("DMA_BUF")
+#else
+#define BUFSHARE_IMPORT_DMA_BUF MODULE_IMPORT_NS(DMA_BUF)
+#endif
+
+/* 7.0: struct dma_buf_attach_ops.move_notify became invalidate_mappings. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define BUFSHARE_MOVED invalidate_mappings
+#else
+#define BUFSHARE_MOVED move_notify
+#endif
+
+/**
+ * bufshare_find_vqs() - find virtqueues by callback and name
+ * @vdev: The device.
+ * @count: Number of virtqueues.
+ * @vqs: Receives the virtqueues.
+ * @callbacks: One for each.
+ * @names: One for each.
+ *
+ * 6.11 replaced the arrays of virtio_find_vqs() by struct virtqueue_info.
+ *
+ * Context: Process context, in probe.
+ * Return: 0 or a negative errno.
+ */
+static inline int bufshare_find_vqs(struct virtio_device *vdev, unsigned int count,
+				    struct virtqueue *vqs[], vq_callback_t *callbacks[],
+				    const char * const names[])
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	struct virtqueue_info info[VIRTIO_BUFSHARE_NUM_VQS] = {};
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		info[i].name = names[i];
+		info[i].callback = callbacks[i];
+	}
+	return virtio_find_vqs(vdev, count, vqs, info, NULL);
+#else
+	return virtio_find_vqs(vdev, count, vqs, callbacks, names, NULL);
+#endif
+}
+
+#endif /* _BUFSHARE_COMPAT_H */
