@@ -84,8 +84,9 @@ if [ -n "$CHECKPATCH_FROM" ]; then
 	echo "lab: checkpatch of $CHECKPATCH_FROM" >&2
 	unpack "$CHECKPATCH_FROM"
 	mkdir "$root/lab/checkpatch"
-	tar -x -J -C "$root/lab/checkpatch" --strip-components=2 \
-		-f "$root/lab/tree/usr/src/$CHECKPATCH_FROM.tar.xz" "$CHECKPATCH_FROM/scripts/checkpatch.pl" \
+	# With the root's xz: this machine may have none.
+	chroot "$root" tar -x -J -C /lab/checkpatch --strip-components=2 \
+		-f "/lab/tree/usr/src/$CHECKPATCH_FROM.tar.xz" "$CHECKPATCH_FROM/scripts/checkpatch.pl" \
 		"$CHECKPATCH_FROM/scripts/spelling.txt" "$CHECKPATCH_FROM/scripts/const_structs.checkpatch"
 fi
 rm -rf "$root/lab/tree"
