@@ -138,7 +138,7 @@ static int file_page_size(int fd, uint64_t *ret_size)
 static int slot_map(struct vu_mem *mem, struct vu_mem_slot *slot)
 {
 	const struct vu_mem_region *r = &slot->region;
-	uint64_t page, skip, len;
+	uint64_t page = 0, skip, len;
 	void *map;
 	int err = file_page_size(slot->fd, &page);
 
