@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Test guests: a QEMU process, its guest's console, agent and QMP monitor."""
 
+import json
 import pathlib
 import shlex
 import shutil
@@ -25,8 +26,10 @@ def our_files():
     if (paths.VM_BUILD / "client" / "bufshare").exists():
         files["usr/local/bin/bufshare"] = paths.VM_BUILD / "client" / "bufshare"
     for path in sorted((paths.VM_BUILD / "tests" / "kselftest").glob("*")):
+        if not path.is_file():
+            continue
         with open(path, "rb") as file:
-            if path.is_file() and file.read(4) == b"\x7fELF":
+            if file.read(4) == b"\x7fELF":
                 files[f"usr/local/bin/{path.name}"] = path
     return files
 
@@ -76,12 +79,15 @@ class Vm:
             "-device", "virtio-serial-pci,id=lab-serial,max_ports=2",
             "-device", "virtserialport,bus=lab-serial.0,nr=1,chardev=agent,name=lab.agent",
         ]
+        self.device = {"driver": "vhost-user-test-device-pci", "id": "bufshare", "virtio-id": 37,
+                       "num_vqs": queue_count, "config_size": config_size, "chardev": "bufshare"}
+        if machine.startswith("q35"):
+            # Nothing can be plugged into q35's own bus while it runs.
+            self.devices += ["-device", "pcie-root-port,id=slot0,chassis=1"]
+            self.device["bus"] = "slot0"
         if daemon:
-            self.devices += [
-                "-chardev", f"socket,id=bufshare,path={daemon}",
-                "-device", "vhost-user-test-device-pci,id=vu0,virtio-id=37,"
-                f"num_vqs={queue_count},config_size={config_size},chardev=bufshare",
-            ]
+            self.devices += ["-chardev", f"socket,id=bufshare,path={daemon}",
+                             "-device", json.dumps(self.device)]
         self.devices += list(extra)
 
     def _initramfs(self):
@@ -155,6 +161,20 @@ class Vm:
         console = "\n".join(self.console().splitlines()[-60:])
         log = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
         return f"--- console of {self.name} ({self.series}) ---\n{console}\n--- QEMU ---\n{log}"
+
+    def attach(self, daemon):
+        """Plugs the device in while the guest runs; daemon: the VM's socket path."""
+        address = {"type": "unix", "data": {"path": str(daemon)}}
+        self.qmp.command("chardev-add", id="bufshare", backend={
+            "type": "socket", "data": {"addr": address, "server": False}})
+        self.qmp.command("device_add", **self.device)
+
+    def detach(self, timeout=30):
+        """Unplugs the device, with the guest's consent; also after the daemon's death."""
+        self.qmp.command("device_del", id="bufshare")
+        while self.qmp.wait_event("DEVICE_DELETED", timeout)["data"].get("device") != "bufshare":
+            pass
+        self.qmp.command("chardev-remove", id="bufshare")
 
     def shutdown(self, timeout=20):
         """Lets the guest power itself off; returns QEMU's exit status."""
