@@ -83,7 +83,7 @@ struct bufshare_device {
 	struct workqueue_struct *event_wq;
 	struct work_struct event_work;
 
-	spinlock_t lock;
+	spinlock_t lock; /* all below, and what it points to */
 	struct xarray buffers; /* by struct bufshare_buffer.id; all of them */
 	u32 next_id;
 	u32 resyncs; /* how often the device lost events */
@@ -154,6 +154,7 @@ enum bufshare_buffer_phase {
 	BUFSHARE_PHASE_DESTROYING, /* BUFFER_DESTROY is under way */
 	BUFSHARE_PHASE_IDLE_EARLY, /* ... and the IDLE event overtook its response */
 	BUFSHARE_PHASE_DRAINING,   /* destroyed; the device still uses it */
+	BUFSHARE_PHASE_LOST,	   /* the device did not say what became of it */
 };
 
 struct bufshare_frame;
@@ -224,7 +225,7 @@ struct bufshare_stream {
 	u64 serial; /* for walks that sleep */
 	u32 id; /* the device's name for it; can be given to another one later */
 	char name[BUFSHARE_LABEL_SIZE];
-	struct mutex publish;
+	struct mutex publish; /* see above */
 	bool published;
 	u64 sequence; /* of the last frame, if @published */
 	u32 listeners;

@@ -6,7 +6,7 @@
  * it when the virtio device can no longer touch its pages, whatever happens in
  * between.  The table holds one reference; the phase says who may act on a buffer:
  * FILLING and DESTROYING belong to the thread that set them, LIVE to the owning file,
- * DRAINING to the event worker.
+ * DRAINING to the event worker, LOST to the reset.
  */
 #include <linux/dma-buf.h>
 #include <linux/pid.h>
@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "bufshare.h"
+#include "compat.h"
 #include "bufshare_trace.h"
 
 static void bufshare_buffer_free(struct kref *ref)
@@ -113,7 +114,8 @@ static void bufshare_buffer_query(struct bufshare_device *bdev, struct bufshare_
 
 /*
  * Ends a buffer that the caller has put in phase DESTROYING.  The caller has a
- * reference of its own.  After an error the pages stay pinned until the reset.
+ * reference of its own.  After an error the pages stay pinned until the reset: also
+ * when the device does not know the buffer, for it may have forgotten whom it gave it.
  */
 static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_buffer *buffer)
 {
@@ -136,14 +138,18 @@ static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_
 	resp = req->in;
 	if (!ret)
 		users = le32_to_cpu(resp->users);
-	else if (ret == -ENOENT)
-		ret = 0;
 	bufshare_request_put(req);
+	if (ret) {
+		dev_err_ratelimited(&bdev->vdev->dev,
+				    "buffer %pUb stays pinned until the device is reset: error %d\n",
+				    &buffer->uuid, ret);
+		ret = -EIO;
+	}
 	trace_bufshare_unexport(bdev->id, &buffer->uuid, buffer->size, users, ret);
 
 	spin_lock(&bdev->lock);
-	idle = !ret && (!users || buffer->phase == BUFSHARE_PHASE_IDLE_EARLY);
-	buffer->phase = BUFSHARE_PHASE_DRAINING;
+	idle = (!ret && !users) || buffer->phase == BUFSHARE_PHASE_IDLE_EARLY;
+	buffer->phase = ret ? BUFSHARE_PHASE_LOST : BUFSHARE_PHASE_DRAINING;
 	resynced = bdev->resyncs != resyncs;
 	spin_unlock(&bdev->lock);
 
@@ -304,7 +310,7 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 		return -EIO;
 	}
 
-	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL_ACCOUNT);
+	buffer = kzalloc_obj(*buffer, GFP_KERNEL_ACCOUNT);
 	if (!buffer) {
 		kfree(user);
 		return -ENOMEM;
@@ -347,13 +353,12 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 err_retire:
 	spin_lock(&bdev->lock);
 	buffer->file = NULL;
-	buffer->phase = BUFSHARE_PHASE_DESTROYING;
+	buffer->phase = buffer->named ? BUFSHARE_PHASE_DESTROYING : BUFSHARE_PHASE_LOST;
 	spin_unlock(&bdev->lock);
 	if (buffer->named)
 		bufshare_buffer_retire(bdev, buffer);
 	else if (!bufshare_device_dead(bdev))
-		bufshare_buffer_release(bdev, buffer);
-	/* else: nobody knows what the device made of it; pinned until the reset */
+		bufshare_buffer_release(bdev, buffer); /* the device said no */
 	bufshare_buffer_put(buffer);
 	return ret;
 
@@ -514,6 +519,7 @@ void bufshare_buffer_idle(struct bufshare_device *bdev, const uuid_t *uuid)
 			early = true;
 			break;
 		case BUFSHARE_PHASE_IDLE_EARLY:
+		case BUFSHARE_PHASE_LOST:
 			break;
 		}
 	}

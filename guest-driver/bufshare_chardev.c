@@ -15,8 +15,7 @@
 #include <linux/uaccess.h>
 
 #include "bufshare.h"
-
-
+#include "compat.h"
 
 static_assert(BUFSHARE_LABEL_SIZE == VIRTIO_BUFSHARE_LABEL_SIZE);
 static_assert(BUFSHARE_UUID_SIZE == VIRTIO_BUFSHARE_UUID_SIZE);
@@ -75,7 +74,7 @@ static int bufshare_open(struct inode *inode, struct file *filp)
 						    misc);
 	struct bufshare_file *file;
 
-	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	file = kzalloc_obj(*file, GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return -ENOMEM;
 	init_waitqueue_head(&file->wait);

@@ -24,6 +24,8 @@ static const char *bufshare_phase_name(enum bufshare_buffer_phase phase)
 		return "destroying";
 	case BUFSHARE_PHASE_DRAINING:
 		return "draining";
+	case BUFSHARE_PHASE_LOST:
+		return "lost";
 	}
 	return "?";
 }

@@ -190,7 +190,7 @@ static struct bufshare_device *bufshare_device_alloc(struct virtio_device *vdev)
 	struct bufshare_device *bdev;
 	int ret;
 
-	bdev = kzalloc(sizeof(*bdev), GFP_KERNEL);
+	bdev = kzalloc_obj(*bdev, GFP_KERNEL);
 	if (!bdev)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&bdev->ref);
@@ -305,7 +305,7 @@ static void bufshare_remove(struct virtio_device *vdev)
 static int bufshare_freeze(struct virtio_device *vdev)
 {
 	dev_err(&vdev->dev,
-		"cannot suspend: the host may be using shared buffers; unload " BUFSHARE_DRV_NAME " first\n");
+		"cannot suspend while the host may use shared buffers; unload this driver first\n");
 	return -EOPNOTSUPP;
 }
 

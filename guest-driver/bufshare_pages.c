@@ -230,7 +230,7 @@ int bufshare_pages_extents(const struct bufshare_pages *pages,
 	ret = bufshare_pages_walk(pages, limits, NULL, limits->max_extents, &count);
 	if (ret)
 		return ret;
-	extents = kvmalloc_array(count, sizeof(*extents), GFP_KERNEL_ACCOUNT);
+	extents = kvmalloc_objs(*extents, count, GFP_KERNEL_ACCOUNT);
 	if (!extents)
 		return -ENOMEM;
 	ret = bufshare_pages_walk(pages, limits, extents, count, &count);

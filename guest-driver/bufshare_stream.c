@@ -14,6 +14,7 @@
 #include <linux/string.h>
 
 #include "bufshare.h"
+#include "compat.h"
 #include "bufshare_trace.h"
 
 static void bufshare_stream_free(struct kref *ref)
@@ -102,7 +103,7 @@ int bufshare_stream_create(struct bufshare_device *bdev, struct bufshare_file *f
 	    args->max_frames > bdev->limits.max_frames)
 		return -EINVAL;
 
-	stream = kzalloc(struct_size(stream, frames, args->max_frames), GFP_KERNEL_ACCOUNT);
+	stream = kzalloc_flex(*stream, frames, args->max_frames, GFP_KERNEL_ACCOUNT);
 	if (!stream)
 		return -ENOMEM;
 	kref_init(&stream->ref);

@@ -8,6 +8,8 @@
 
 #include <linux/dma-buf.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
 
@@ -23,6 +25,13 @@
 #define BUFSHARE_MOVED invalidate_mappings
 #else
 #define BUFSHARE_MOVED move_notify
+#endif
+
+/* 7.0: allocation by object, not by size. */
+#ifndef kzalloc_obj
+#define kzalloc_obj(object, gfp) kzalloc(sizeof(object), gfp)
+#define kzalloc_flex(object, member, count, gfp) kzalloc(struct_size(&(object), member, count), gfp)
+#define kvmalloc_objs(object, count, gfp) kvmalloc_array(count, sizeof(object), gfp)
 #endif
 
 /**
