@@ -3,7 +3,7 @@
 # Debian roots that the lab builds once (tests/lab/README.md), as root.
 
 LAB = tests/lab
-IN_LAB = $(LAB)/bootstrap.sh trixie && $(LAB)/enter.sh trixie --
+IN_LAB = $(LAB)/bootstrap.sh trixie && setpriv --pdeathsig TERM $(LAB)/enter.sh trixie --
 
 all: build/native/build.ninja
 	@ninja -C build/native

@@ -29,7 +29,8 @@ wanted() {
 run() {
 	root=$1
 	shift
-	[ $# -eq 0 ] || "$lab/enter.sh" "$root" -- python3 -m lab.check "$@" || true
+	# Ended with us, also where only this script is told to end.
+	[ $# -eq 0 ] || setpriv --pdeathsig TERM "$lab/enter.sh" "$root" -- python3 -m lab.check "$@" || true
 }
 
 "$lab/bootstrap.sh"

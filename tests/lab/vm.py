@@ -65,6 +65,8 @@ class Vm:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console_file = self.folder / f"{name}.console"
         self.log = self.folder / f"{name}.qemu.log"
+        self.console_file.touch()
+        self.log.touch()
         self.image = Image(series)
         self.modules = modules
         self.files = files or {}
@@ -121,7 +123,6 @@ class Vm:
             "-chardev", f"socket,id=qmp,fd={qemu_monitor.fileno()}", "-mon", "chardev=qmp,mode=control",
             *self.devices,
         ]
-        self.console_file.touch()
         self.log.write_text(" ".join(shlex.quote(str(word)) for word in argv) + "\n", encoding="utf-8")
         self.process = Process(argv, self.name, self.log,
                                pass_fds=(qemu_agent.fileno(), qemu_monitor.fileno()))
