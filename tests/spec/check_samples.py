@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Builds and links the sample programs (```c blocks) of a Markdown file.
 
-usage: check_samples.py FILE.md COUNT -- COMPILER ARGUMENT...
+usage: check_samples.py FILE.md COUNT [FOLDER] -- COMPILER ARGUMENT...
 COUNT is how many there have to be, so that a sample that is no longer found is seen.
+FOLDER keeps the programs: sample0, sample1, ...
 """
 
 import os
@@ -14,8 +15,9 @@ import tempfile
 
 
 def main():
-    path, count, dashes, *command = sys.argv[1:]
-    assert dashes == "--" and command, __doc__
+    dashes = sys.argv.index("--")
+    path, count, *folder = sys.argv[1:dashes]
+    command = sys.argv[dashes + 1:]
     with open(path, encoding="utf-8") as f:
         text = f.read()
     failed = 0
@@ -30,8 +32,8 @@ def main():
             with open(source, "w", encoding="utf-8") as f:
                 f.write(f'#line {line} "{path}"\n{block.group(1)}')
             # The libraries come after what needs them.
-            r = subprocess.run([command[0], "-o", os.path.join(tmp, f"sample{i}"), source,
-                                *command[1:]], check=False)
+            program = os.path.join(folder[0] if folder else tmp, f"sample{i}")
+            r = subprocess.run([command[0], "-o", program, source, *command[1:]], check=False)
             print(f"{'not ok' if r.returncode else 'ok'} - the sample at line {line}")
             failed += r.returncode != 0
     return 1 if failed else 0

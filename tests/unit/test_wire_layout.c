@@ -130,8 +130,3 @@ SAME((int)BUFSHARE_CLOCK_REALTIME, (int)VIRTIO_BUFSHARE_CLOCK_REALTIME);
 SAME((int)BUFSHARE_CLOCK_TAI, (int)VIRTIO_BUFSHARE_CLOCK_TAI);
 SAME(offsetof(struct bufshare_desc, planes), offsetof(struct virtio_bufshare_desc, planes));
 SAME(offsetof(struct bufshare_desc, range), offsetof(struct virtio_bufshare_desc, range));
-
-int main(void)
-{
-	return 0;
-}
