@@ -267,7 +267,7 @@ int guest_get_extents(struct bufshare *handle, const uint8_t uuid[BUFSHARE_UUID_
 {
 	struct bufshare_extent chunk[256];
 	struct bufshare_range *list;
-	uint32_t total, num = 0;
+	uint32_t total = 0, num = 0;
 	int error = find_num_extents(handle, uuid, &total);
 
 	if (error < 0)
