@@ -29,7 +29,7 @@ def _build_and_test(stage, folder, *options, env=None):
     _, log = stage.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs"],
                        f"{stage.name}-tests", env)
     if not report.exists():
-        stage.failed("meson test", log)
+        stage.failed(f"{stage.name}: meson test", log)
         return
     results = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
     for result in results:
@@ -40,7 +40,7 @@ def _build_and_test(stage, folder, *options, env=None):
             stage.verdict(result["result"] in GOOD, f"{name} ({result['result']})",
                           result.get("stdout", "") + result.get("stderr", ""))
     if not results:
-        stage.failed("meson test", "meson knows of no test")
+        stage.failed(f"{stage.name}: meson test", "meson knows of no test")
 
 
 def sanitized():
