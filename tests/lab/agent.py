@@ -3,6 +3,7 @@
 
 import collections
 import re
+import socket
 import struct
 import time
 
@@ -78,6 +79,17 @@ class Agent:
         self.commands = {}
         self.last = 0
         self.ready = False
+
+    def restarted(self):
+        """Forgets all commands: the guest was reset just now and cannot have said anything since."""
+        self.ready = False
+        self.commands.clear()
+        self.buffer.clear()
+        try:
+            while self.sock.recv(1 << 20, socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            pass
 
     def send(self, number, kind, payload):
         self.sock.sendall(HEADER.pack(number, kind, len(payload)) + payload)

@@ -163,6 +163,17 @@ class Vm:
         log = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
         return f"--- console of {self.name} ({self.series}) ---\n{console}\n--- QEMU ---\n{log}"
 
+    def reset(self, timeout=BOOT_SECONDS):
+        """Resets the machine as a person at its button would; returns when it is up again."""
+        self.qmp.events.clear()
+        # Otherwise a reboot ends QEMU, which is how a panic is noticed. (The firmware does a second one.)
+        self.qmp.command("set-action", reboot="reset")
+        self.qmp.command("system_reset")
+        self.qmp.wait_event("RESET")
+        self.agent.restarted()
+        self.agent.pump(lambda: self.agent.ready, timeout, f"{self.name} to boot again")
+        self.qmp.command("set-action", reboot="shutdown")
+
     def attach(self, daemon):
         """Plugs the device in while the guest runs; daemon: the VM's socket path."""
         address = {"type": "unix", "data": {"path": str(daemon)}}

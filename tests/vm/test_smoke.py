@@ -24,6 +24,13 @@ def test_commands(lab):
     assert slow.wait() == 128 + 15
 
 
+def test_reset(lab):
+    vm = lab.vm(overlay=None)
+    vm.run("touch /tmp/before")
+    vm.reset()
+    vm.run("! test -e /tmp/before")
+
+
 def test_drivers(lab, kernel):
     vm = lab.vm(kernel, overlay=None, modules=["vivid", "vgem", "virtio_dma_buf"])
     nodes = "/dev/video0 /dev/udmabuf /dev/dma_heap/system /dev/dri/renderD128"
