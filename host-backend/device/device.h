@@ -25,7 +25,7 @@ struct loop;
 
 /* Extents are multiples of it: the smallest page of every guest and of udmabuf. */
 #define DEVICE_EXTENT_ALIGN 4096
-/* 4,089 extents in one BUFFER_ADD_EXTENTS. */
+/* 4,094 extents in one BUFFER_ADD_EXTENTS. */
 #define DEVICE_MAX_REQUEST 65536
 /* Events kept for a guest that posts no buffers; beyond, it gets RESYNC. */
 #define DEVICE_BACKLOG 256
