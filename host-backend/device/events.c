@@ -11,8 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* Buffers too small for an event that a driver may post in a row before we give up. */
-#define MAX_SMALL_BUFFERS 16
+/*
+ * Buffers too small for an event that are looked at in a row: a whole queue of them, as
+ * large as VMMs make it.  A driver that posts more at the same time waits for the next
+ * event.
+ */
+#define MAX_SMALL_BUFFERS 1024
 
 void events_init(struct event_queue *queue)
 {
