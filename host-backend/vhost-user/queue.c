@@ -117,7 +117,8 @@ static int pop(struct vu_queue *queue, void *buf, size_t buf_len, size_t max_wri
 			 queue_index(queue), strerror(-r));
 		return 0;
 	}
-	conn->bytes_copied += queue->chain.copied;
+	if (r > 0)
+		conn->bytes_copied += queue->chain.copied;
 	return r;
 }
 

@@ -9,6 +9,11 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
+static int set(struct fixture *f, uint64_t value, int fd)
+{
+	return vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, value, fd);
+}
+
 /* The bits, the queue, the number of descriptors, and what kind they are of. */
 static void test_refuses(void **state)
 {
@@ -17,17 +22,16 @@ static void test_refuses(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, DEVICE_QUEUES, f->wake_fd), "queue 2:");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 255, f->wake_fd), "queue 255:");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 512, f->wake_fd), "bits");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, BIT(32), f->wake_fd), "bits");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, -1), "were announced");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, VU_VRING_FD_NONE, f->wake_fd),
-		       "were announced");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, f->vmm->memfd), "not an eventfd");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, f->vmm->sock), "not an eventfd");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, pipefd[0]), "not an eventfd");
-	assert_refused(f, vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, pipefd[1]), "not an eventfd");
+	assert_refused(f, set(f, DEVICE_QUEUES, f->wake_fd), "queue 2:");
+	assert_refused(f, set(f, 255, f->wake_fd), "queue 255:");
+	assert_refused(f, set(f, 512, f->wake_fd), "bits");
+	assert_refused(f, set(f, BIT(32), f->wake_fd), "bits");
+	assert_refused(f, set(f, 0, -1), "were announced");
+	assert_refused(f, set(f, VU_VRING_FD_NONE, f->wake_fd), "were announced");
+	assert_refused(f, set(f, 0, f->vmm->memfd), "not an eventfd");
+	assert_refused(f, set(f, 0, f->vmm->sock), "not an eventfd");
+	assert_refused(f, set(f, 0, pipefd[0]), "not an eventfd");
+	assert_refused(f, set(f, 0, pipefd[1]), "not an eventfd");
 	close(pipefd[0]);
 	close(pipefd[1]);
 	fixture_destroy(f);

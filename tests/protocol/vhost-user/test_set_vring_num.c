@@ -11,7 +11,8 @@ static void test_out_of_range(void **state)
 	(void)state;
 	assert_refused(f, vmm_ack_state(f->vmm, VU_SET_VRING_NUM, 0, 0), "size 0");
 	assert_refused(f, vmm_ack_state(f->vmm, VU_SET_VRING_NUM, 0, 32769), "size 32769");
-	assert_refused(f, vmm_ack_state(f->vmm, VU_SET_VRING_NUM, 0, UINT32_MAX), "size 4294967295");
+	assert_refused(f, vmm_ack_state(f->vmm, VU_SET_VRING_NUM, 0, UINT32_MAX),
+		       "size 4294967295");
 	assert_int_equal(vmm_ack_state(f->vmm, VU_SET_VRING_NUM, 0, 32768), 0);
 	fixture_destroy(f);
 }
