@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 static struct vu_guard *guards;
-static bool installed;
 
 /* mmap(2) is not on POSIX's list of async-signal-safe calls; on Linux it is a bare system call. */
 static bool replace_page(const struct vu_guard *guard, uintptr_t addr)
@@ -45,13 +44,11 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 int vu_guard_add(struct vu_guard *guard, void *start, size_t len, size_t page_size,
 		 volatile sig_atomic_t *faulted)
 {
-	if (!installed) {
-		struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
 
-		if (sigaction(SIGBUS, &action, NULL) < 0)
-			return -errno;
-		installed = true;
-	}
+	/* Each time: whoever put another handler there meanwhile would undo all of this. */
+	if (sigaction(SIGBUS, &action, NULL) < 0)
+		return -errno;
 	*guard = (struct vu_guard){
 		.next = guards,
 		.start = (uintptr_t)start,

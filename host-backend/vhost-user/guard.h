@@ -23,7 +23,7 @@ struct vu_guard {
 	volatile sig_atomic_t *faulted; /* set to 1; borrowed */
 };
 
-/* Installs the handler when the first range comes.  0 or a negative errno. */
+/* Installs the handler, too.  0 or a negative errno. */
 int vu_guard_add(struct vu_guard *guard, void *start, size_t len, size_t page_size,
 		 volatile sig_atomic_t *faulted);
 /* Before the range is unmapped.  One that was not added (all zero) is fine. */
