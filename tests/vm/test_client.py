@@ -7,13 +7,19 @@ SIZE = 64 * 16 * 4
 PIXELS = bytes(i * 7 % 256 for i in range(SIZE))
 
 
-def client(lab, *arguments):
-    return json.loads(lab.client(*arguments, "--json").stdout)
+class Machine:
+    """A guest, its daemon, and the host's command."""
 
+    def __init__(self, lab, kernel):
+        self.lab = lab
+        self.daemon = lab.daemon(vms=["vm0"], arguments=["--trust=uid=0:rw"])
+        self.vm = lab.vm(kernel, daemon=self.daemon.sockets["vm0"], modules=["virtio_bufshare"])
 
-def machine(lab, kernel, *modules):
-    daemon = lab.daemon(vms=["vm0"], arguments=["--trust=uid=0:rw"])
-    return lab.vm(kernel, daemon=daemon.sockets["vm0"], modules=[*modules, "virtio_bufshare"])
+    def host(self, *arguments):
+        return self.lab.client(*arguments, f"--connect={self.daemon.client_socket}").stdout
+
+    def host_json(self, *arguments):
+        return json.loads(self.host(*arguments, "--json"))
 
 
 def exported(vm, source):
@@ -24,43 +30,44 @@ def exported(vm, source):
 
 
 def test_export(lab, kernel, tmp_path):
-    vm = machine(lab, kernel)
+    machine = Machine(lab, kernel)
+    vm = machine.vm
     vm.run("cat >/tmp/pixels", PIXELS)
     for source in ("--heap=system", "--udmabuf"):
         export, buffer = exported(vm, source)
         uuid = buffer["uuid"]
         assert buffer["size"] == SIZE
 
-        listed = client(lab, "list")["buffers"]
+        listed = machine.host_json("list")["buffers"]
         assert [one["uuid"] for one in listed] == [uuid]
         assert listed[0]["image"]["fourcc"] == "XR24"
         assert json.loads(vm.run("bufshare list --json").stdout)["buffers"][0]["uuid"] == uuid
 
         # The pages are the same: the guest's addresses are the offsets in its RAM.
         inside = json.loads(vm.run(f"bufshare show {uuid} --extents --json").stdout)["ranges"]
-        outside = client(lab, "show", uuid, "--extents")["ranges"]
+        outside = machine.host_json("show", uuid, "--extents")["ranges"]
         assert [(one["address"], one["length"]) for one in inside] == \
             [(one["offset"], one["length"]) for one in outside]
 
         # A marker of each side is read on the other.
-        assert client(lab, "peek", uuid, "16", "8")["data"] == "0123456789abcdef"
-        lab.client("poke", uuid, "0", "fedcba9876543210")
-        lab.client("capture", uuid, "--format=raw", f"--out={tmp_path}")
+        assert machine.host_json("peek", uuid, "16", "8")["data"] == "0123456789abcdef"
+        machine.host("poke", uuid, "0", "fedcba9876543210")
+        machine.host("capture", uuid, "--format=raw", f"--out={tmp_path}")
         raw = (tmp_path / f"{uuid}-000001.raw").read_bytes()
         assert raw[:8].hex() == "fedcba9876543210"
         assert raw[24:] == PIXELS[24:]
-        lab.client("capture", uuid, f"--out={tmp_path}")
+        machine.host("capture", uuid, f"--out={tmp_path}")
         assert (tmp_path / f"{uuid}-000001.png").read_bytes()[:4] == b"\x89PNG"
 
         export.kill()
         assert export.wait() == 0
         assert json.loads(export.stdout.splitlines()[-1])["data"] == "fedcba9876543210"
-        assert client(lab, "list")["buffers"] == []
-        assert client(lab, "stats")["buffers"] == 0
+        assert machine.host_json("list")["buffers"] == []
+        assert machine.host_json("stats")["buffers"] == 0
 
 
 def test_refusals(lab):
-    vm = machine(lab, "6.12")
+    vm = Machine(lab, "6.12").vm
     for line, words in (("show 00000000-0000-4000-8000-000000000000", b"no such buffer"),
                         ("watch", b"only on the host"),
                         ("capture vm0/camera", b"only on the host"),
