@@ -282,7 +282,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 			.max_frames = VIRTIO_BUFSHARE_MAX_FRAMES,
 		},
 	};
-	int ret = -EINVAL, opt, index;
+	int ret = -EINVAL, opt;
+	int index = 0; /* getopt_long() sets it for an option that it knows only */
 
 	/* Before there is a second thread; long options only. */
 	while ((opt = getopt_long(argc, argv, "", long_options, &index)) != -1) { /* NOLINT */
