@@ -90,6 +90,8 @@ struct bufshare_device {
 	DECLARE_HASHTABLE(by_uuid, 8); /* those that the device has named */
 	struct list_head streams; /* by ascending serial */
 	u64 next_serial;
+	u32 stray_events; /* of streams that were not in the list when they came */
+	bool ask_streams; /* the worker is to ask for the state of all streams */
 	struct list_head files;
 
 	struct miscdevice misc;

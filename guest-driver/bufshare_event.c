@@ -93,6 +93,8 @@ static void bufshare_event_work(struct work_struct *work)
 		bufshare_event_handle(bdev, &event);
 		cond_resched();
 	}
+	if (READ_ONCE(bdev->ask_streams))
+		bufshare_streams_resync(bdev);
 }
 
 /**

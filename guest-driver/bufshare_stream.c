@@ -93,6 +93,7 @@ int bufshare_stream_create(struct bufshare_device *bdev, struct bufshare_file *f
 	struct bufshare_stream *stream;
 	struct bufshare_request *req;
 	unsigned int i;
+	u32 strays;
 	int ret;
 
 	if (!args->max_frames)
@@ -126,6 +127,9 @@ int bufshare_stream_create(struct bufshare_device *bdev, struct bufshare_file *f
 	out = req->out;
 	memcpy(out->name, args->name, sizeof(out->name));
 	out->max_frames = cpu_to_le32(args->max_frames);
+	spin_lock(&bdev->lock);
+	strays = bdev->stray_events;
+	spin_unlock(&bdev->lock);
 	ret = bufshare_request_run(bdev, req, sizeof(*resp));
 	if (ret)
 		goto err_free_req;
@@ -139,6 +143,11 @@ int bufshare_stream_create(struct bufshare_device *bdev, struct bufshare_file *f
 		stream->serial = ++bdev->next_serial;
 		list_add_tail(&stream->node, &bdev->streams);
 		args->stream_id = stream->id;
+		/* A consumer was so quick that there was no stream yet to note it in. */
+		if (bdev->stray_events != strays) {
+			bdev->ask_streams = true;
+			queue_work(bdev->event_wq, &bdev->event_work);
+		}
 	}
 	spin_unlock(&bdev->lock);
 	if (ret) {
@@ -447,6 +456,9 @@ void bufshare_stream_listeners(struct bufshare_device *bdev, u32 id, u32 listene
 	stream = bufshare_stream_lookup(bdev, id);
 	if (stream)
 		bufshare_stream_set_listeners(stream, listeners);
+	else
+		/* Of a stream that is done with, or that is just being made. */
+		bdev->stray_events++;
 	spin_unlock(&bdev->lock);
 }
 
@@ -506,7 +518,7 @@ static void bufshare_stream_resync(struct bufshare_device *bdev, struct bufshare
 }
 
 /**
- * bufshare_streams_resync() - find out which frames were released
+ * bufshare_streams_resync() - find out which frames were released, and who listens
  * @bdev: The device.
  *
  * Context: The event worker. Sleeps.
@@ -515,6 +527,12 @@ void bufshare_streams_resync(struct bufshare_device *bdev)
 {
 	struct bufshare_stream *stream, *found;
 	u64 serial = 0;
+
+	spin_lock(&bdev->lock);
+	/* A stream that is just being made is not in the list, and has to be asked for later. */
+	bdev->stray_events++;
+	bdev->ask_streams = false;
+	spin_unlock(&bdev->lock);
 
 	for (;;) {
 		found = NULL;
