@@ -305,7 +305,7 @@ static void vm_export(struct vm *vm, uint64_t bytes, uint32_t extents, uint32_t 
 		chunk.add.first = htole32(first);
 		chunk.add.count = htole32(n);
 		for (uint32_t i = 0; i < n; i++) {
-			chunk.extents[i].addr = htole64(FIRST + (first + i) * 2 * each);
+			chunk.extents[i].addr = htole64(FIRST + 2 * each * (first + i));
 			chunk.extents[i].len = htole64(each);
 		}
 		vm_request(vm, &chunk, sizeof(chunk.add) + n * sizeof(chunk.extents[0]), &hdr,
@@ -454,9 +454,9 @@ static void measure_frames(const struct daemon *daemon)
 	struct frames f = { 0 };
 
 	frames_open(&f, daemon);
-	vm_export(&f.vm, 64 * 64 * 4, 1, 64, 64, small);
-	vm_export(&f.vm, 3840 * 2160 * 4, 1, 3840, 2160, large);
-	vm_export(&f.vm, 3840 * 2160 * 4, 8100, 3840, 2160, scattered);
+	vm_export(&f.vm, UINT64_C(64) * 64 * 4, 1, 64, 64, small);
+	vm_export(&f.vm, UINT64_C(3840) * 2160 * 4, 1, 3840, 2160, large);
+	vm_export(&f.vm, UINT64_C(3840) * 2160 * 4, 8100, 3840, 2160, scattered);
 	for (int w = 0; w < NUM_WHAT; w++) {
 		times[w] = calloc(rounds, sizeof(double));
 		if (!times[w])

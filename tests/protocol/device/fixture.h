@@ -23,7 +23,7 @@
 #include "virtio_bufshare.h"
 #include "vmm.h"
 
-#define PAGE 4096
+#define PAGE UINT64_C(4096)
 #define UUID_SIZE VIRTIO_BUFSHARE_UUID_SIZE
 
 /* Two regions of RAM with a hole between them. */

@@ -17,7 +17,7 @@
 
 #include "core.h"
 
-#define PAGE 4096
+#define PAGE UINT64_C(4096)
 
 enum told {
 	TOLD_IDLE = 1,
