@@ -55,7 +55,7 @@ static uint64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -138,6 +138,20 @@ struct daemon {
 	char dir[32];
 };
 
+static char *format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static char *format(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		die("vasprintf", ENOMEM);
+	va_end(args);
+	return text;
+}
+
 static void daemon_start(struct daemon *daemon, const char *program, int vms)
 {
 	char **argv = calloc((size_t)vms + 8, sizeof(char *));
@@ -148,14 +162,11 @@ static void daemon_start(struct daemon *daemon, const char *program, int vms)
 	if (!argv || !mkdtemp(daemon->dir) || pipe(ready) < 0)
 		die("cannot prepare", errno);
 	argv[argc++] = (char *)program;
-	for (int i = 0; i < vms; i++) {
-		if (asprintf(&argv[argc++], "--socket-path=vm%d=%s/vm%d", i, daemon->dir, i) < 0)
-			die("asprintf", ENOMEM);
-	}
-	if (asprintf(&argv[argc++], "--client-socket=%s/clients", daemon->dir) < 0 ||
-	    asprintf(&argv[argc++], "--ready-fd=%d", ready[1]) < 0 ||
-	    asprintf(&argv[argc++], "--max-buffers=%u", heap_buffers + 16) < 0)
-		die("asprintf", ENOMEM);
+	for (int i = 0; i < vms; i++)
+		argv[argc++] = format("--socket-path=vm%d=%s/vm%d", i, daemon->dir, i);
+	argv[argc++] = format("--client-socket=%s/clients", daemon->dir);
+	argv[argc++] = format("--ready-fd=%d", ready[1]);
+	argv[argc++] = format("--max-buffers=%u", heap_buffers + 16);
 	daemon->pid = fork();
 	if (daemon->pid < 0)
 		die("fork", errno);
