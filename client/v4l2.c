@@ -106,6 +106,8 @@ static int set_format(struct camera *camera, const char *device, uint32_t width,
 	char name[5];
 	int error;
 
+	/* A user may know the camera's own name of it, e.g. GREY. */
+	fourcc = to_drm(fourcc);
 	error = xioctl(camera->fd, VIDIOC_G_FMT, &format);
 	if (error == 0) {
 		if (width != 0)
