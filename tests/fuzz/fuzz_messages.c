@@ -3,7 +3,8 @@
  * A whole vhost-user session from bytes: records of {u8 request, u8 how, u8 length} and a
  * payload.  Bits of how: 0 NEED_REPLY; 1..2 which descriptor comes along (none, memfd,
  * eventfd, /dev/null); 3 it comes twice; 4 the header's size is one too large; 5 a kick
- * of the eventfd follows.  The guest's memory holds one well-formed request.
+ * of the eventfd follows.  The guest's memory holds one well-formed request and two
+ * buffers for events, the second of them too small.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@
 #define USED	 0x3000
 #define USER	 UINT64_C(0x700000)
 
+#define NEXT_QUEUE 0x800 /* from the parts of queue 0 to those of queue 1 */
+
 #define NEED_REPLY 0x01
 #define WITH_MEMFD 0x02
 #define WITH_EVENT 0x04
@@ -38,7 +41,10 @@ struct session {
 	struct loop *loop;
 	struct vu_conn *conn;
 	struct loop_source peer;
+	struct loop_deferred feed;
 	int sock;
+	const uint8_t *data;
+	size_t size;
 };
 
 static int ram = -1, event = -1, null_fd = -1;
@@ -141,8 +147,9 @@ static void prepare(void)
 		uint64_t addr;
 		uint32_t len;
 		uint16_t flags, next;
-	} desc[2] = { { 0x4000, 16, 1, 1 }, { 0x5000, 64, 2, 0 } };
-	const uint16_t avail[3] = { 0, 1, 0 };
+	} desc[2] = { { 0x4000, 16, 1, 1 }, { 0x5000, 64, 2, 0 } },
+	  events[2] = { { 0x6000, 16, 2, 0 }, { 0x7000, 4, 2, 0 } };
+	const uint16_t avail[3] = { 0, 1, 0 }, posted[4] = { 0, 2, 0, 1 };
 
 	log_set_sink(quiet);
 	if (ram < 0) {
@@ -159,6 +166,8 @@ static void prepare(void)
 	memset(ram_map, 0, RAM_SIZE);
 	memcpy(ram_map + DESC, desc, sizeof(desc));
 	memcpy(ram_map + AVAIL, avail, sizeof(avail));
+	memcpy(ram_map + DESC + NEXT_QUEUE, events, sizeof(events));
+	memcpy(ram_map + AVAIL + NEXT_QUEUE, posted, sizeof(posted));
 }
 
 static void send_record(int sock, const uint8_t *record, const uint8_t *payload, size_t len)
@@ -199,9 +208,29 @@ static void send_record(int sock, const uint8_t *record, const uint8_t *payload,
 	}
 }
 
+/* One record in each round, so that the queues get their turn between two messages. */
+static void feed(struct loop_deferred *deferred)
+{
+	struct session *s = (struct session *)((char *)deferred - offsetof(struct session, feed));
+	const uint8_t *record = s->data;
+	size_t len;
+
+	if (s->size < 3) {
+		(void)shutdown(s->sock, SHUT_WR);
+		return;
+	}
+	s->data += 3;
+	s->size -= 3;
+	len = record[2] < s->size ? record[2] : s->size;
+	send_record(s->sock, record, s->data, len);
+	s->data += len;
+	s->size -= len;
+	loop_defer(s->loop, deferred);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct session s = { .loop = NULL };
+	struct session s = { .feed.fn = feed, .data = data, .size = size };
 	int sv[2];
 
 	prepare();
@@ -210,20 +239,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    vu_conn_create(s.loop, sv[0], "fuzz", &ops, &s, &s.conn) < 0 ||
 	    loop_add(s.loop, &s.peer, sv[1], EPOLLIN, on_reply) < 0)
 		abort();
-	for (size_t at = 0; size - at >= 3;) {
-		const uint8_t *record = data + at;
-		size_t len = record[2];
-
-		at += 3;
-		if (len > size - at)
-			len = size - at;
-		send_record(sv[1], record, data + at, len);
-		at += len;
-	}
-	(void)shutdown(sv[1], SHUT_WR);
+	s.sock = sv[1];
+	loop_defer(s.loop, &s.feed);
 	if (loop_run(s.loop) < 0)
 		abort();
 	vu_conn_destroy(s.conn);
+	loop_cancel(s.loop, &s.feed);
 	loop_remove(&s.peer);
 	fd_close(&sv[1]);
 	loop_destroy(s.loop);
@@ -251,9 +272,9 @@ static size_t put_queue(uint8_t *buf, size_t at, uint32_t index)
 	const struct vu_vring_state num = { index, 8 }, base = { index, 0 }, on = { index, 1 };
 	const struct vu_vring_addr addr = {
 		.index = index,
-		.descriptor = USER + DESC,
-		.available = USER + AVAIL,
-		.used = USER + USED,
+		.descriptor = USER + DESC + index * NEXT_QUEUE,
+		.available = USER + AVAIL + index * NEXT_QUEUE,
+		.used = USER + USED + index * NEXT_QUEUE,
 	};
 
 	at = put(buf, at, VU_SET_VRING_NUM, NEED_REPLY, &num, sizeof(num));
@@ -297,6 +318,7 @@ size_t fuzz_seed(unsigned int n, uint8_t *buf)
 		at = put(buf, at, VU_SET_MEM_TABLE, WITH_MEMFD, &table, 8 + 32);
 	at = put_queue(buf, at, 0);
 	at = put_queue(buf, at, 1);
+	at = put(buf, at, VU_GET_FEATURES, KICK, NULL, 0);
 	at = put(buf, at, VU_GET_FEATURES, KICK, NULL, 0);
 	if (n == 0) {
 		at = put(buf, at, VU_REM_MEM_REG, NEED_REPLY, &slot, sizeof(slot));
