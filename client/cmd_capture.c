@@ -291,7 +291,7 @@ static int take_marker(struct capture *cap, const struct bufshare_ev *event)
 
 	if (mapped == NULL)
 		return -EIO;
-	if (mapped->info->size < 2 * MARKER_SIZE)
+	if (mapped->info->size < (uint64_t)2 * MARKER_SIZE)
 		return cmd_say("the buffer is too small for a marker"), -EINVAL;
 	error = bufshare_buffer_begin(mapped->buffer, access);
 	if (error < 0)
@@ -469,15 +469,15 @@ static int compare(const void *a, const void *b)
 static struct json_object *json_latencies(struct capture *cap)
 {
 	struct json_object *json = json_object_new_object();
-	size_t n = cap->num_latencies;
+	size_t n = cap->num_latencies, median = n / 2, high = n * 99 / 100;
 
 	if (n == 0)
 		return json;
 	qsort(cap->latencies, n, sizeof(*cap->latencies), compare);
 	json_object_object_add(json, "p50",
-			       json_object_new_double((double)cap->latencies[n / 2] / 1e3));
+			       json_object_new_double((double)cap->latencies[median] / 1e3));
 	json_object_object_add(json, "p99",
-			       json_object_new_double((double)cap->latencies[n * 99 / 100] / 1e3));
+			       json_object_new_double((double)cap->latencies[high] / 1e3));
 	json_object_object_add(json, "max",
 			       json_object_new_double((double)cap->latencies[n - 1] / 1e3));
 	return json;

@@ -262,7 +262,7 @@ static int exchange_marker(struct publisher *pub)
 
 	pub->marker_buffer = 0;
 	buffer = &pub->camera.buffers[0];
-	if (buffer->size < 2 * MARKER_SIZE)
+	if (buffer->size < (uint64_t)2 * MARKER_SIZE)
 		return cmd_say("the buffer is too small for a marker"), -EINVAL;
 	memset(buffer->map, 0, (size_t)2 * MARKER_SIZE);
 	marker_write(buffer->map, MARKER_GUEST, pub->marker_guest);

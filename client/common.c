@@ -323,7 +323,8 @@ int parse_fourcc(const char *text, uint32_t *ret_fourcc)
 
 	if (len < 2 || len > 4)
 		return -EINVAL;
-	memcpy(padded, text, len);
+	for (size_t i = 0; i < len; i++)
+		padded[i] = text[i];
 	*ret_fourcc = BUFSHARE_FOURCC(padded[0], padded[1], padded[2], padded[3]);
 	return 0;
 }

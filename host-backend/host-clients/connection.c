@@ -28,8 +28,8 @@
  */
 #define MAX_UNREAD_FDS (2 * BUFSHARE_MSG_MAX_FDS)
 
-/* Watch events beyond this are lost; the queue is this far from empty after a RESYNC. */
-#define WATCH_QUEUE_MAX (256 * 1024)
+/* Bytes of events that wait: watch events beyond that are lost, and a RESYNC says so. */
+#define WATCH_QUEUE_MAX ((size_t)256 * 1024)
 
 struct packet {
 	struct packet *next;

@@ -137,21 +137,21 @@ static void planar(void **state)
 	memset(data, 81, 9); /* luma of red */
 	nv12.planes[1].offset = 16;
 	nv12.planes[1].stride = 8;
-	for (int row = 0; row < 2; row++)
-		for (int x = 0; x < 2; x++) {
+	for (size_t row = 0; row < 2; row++)
+		for (size_t x = 0; x < 2; x++) {
 			data[16 + row * 8 + x * 2] = 90;
 			data[16 + row * 8 + x * 2 + 1] = 240;
 		}
 	for (uint32_t row = 0; row < 3; row++) {
 		convert_row(&nv12, data, row, rgb);
-		for (int x = 0; x < 3; x++)
+		for (size_t x = 0; x < 3; x++)
 			expect_near(rgb + x * 3, 255, 0, 0, 3);
 	}
 	memset(data + yu12.planes[1].offset, 90, 4);
 	memset(data + yu12.planes[2].offset, 240, 4);
 	for (uint32_t row = 0; row < 3; row++) {
 		convert_row(&yu12, data, row, rgb);
-		for (int x = 0; x < 3; x++)
+		for (size_t x = 0; x < 3; x++)
 			expect_near(rgb + x * 3, 255, 0, 0, 3);
 	}
 }
@@ -175,10 +175,10 @@ static void check_bounds(void **state)
 	struct bufshare_image image = image_of("XR24", 64, 16);
 
 	(void)state;
-	assert_int_equal(bufshare_image_check(&image, 64 * 16 * 4), 0);
-	assert_int_equal(bufshare_image_check(&image, 64 * 16 * 4 - 1), -EINVAL);
+	assert_int_equal(bufshare_image_check(&image, UINT64_C(64) * 16 * 4), 0);
+	assert_int_equal(bufshare_image_check(&image, UINT64_C(64) * 16 * 4 - 1), -EINVAL);
 	image.planes[0].offset = 1;
-	assert_int_equal(bufshare_image_check(&image, 64 * 16 * 4), -EINVAL);
+	assert_int_equal(bufshare_image_check(&image, UINT64_C(64) * 16 * 4), -EINVAL);
 	image.planes[0].offset = UINT64_MAX;
 	assert_int_equal(bufshare_image_check(&image, UINT64_MAX), -EINVAL);
 	image.planes[0].offset = 0;
@@ -186,8 +186,8 @@ static void check_bounds(void **state)
 	assert_int_equal(bufshare_image_check(&image, UINT64_MAX), -EINVAL);
 	/* The last row may be shorter than the stride. */
 	image.planes[0].stride = 512;
-	assert_int_equal(bufshare_image_check(&image, 15 * 512 + 256), 0);
-	assert_int_equal(bufshare_image_check(&image, 15 * 512 + 255), -EINVAL);
+	assert_int_equal(bufshare_image_check(&image, UINT64_C(15) * 512 + 256), 0);
+	assert_int_equal(bufshare_image_check(&image, UINT64_C(15) * 512 + 255), -EINVAL);
 }
 
 static void check_values(void **state)

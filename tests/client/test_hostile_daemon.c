@@ -321,7 +321,7 @@ static struct answer *add_get(int fd, uint32_t path)
 	msg->path = htole32(path);
 	msg->access = htole32(BUFSHARE_ACCESS_READ);
 	memcpy(msg->info.uuid, uuid, sizeof(uuid));
-	msg->info.size = htole64(2 * PAGE);
+	msg->info.size = htole64(UINT64_C(2) * PAGE);
 	msg->info.num_extents = htole32(2);
 	msg->info.state = htole32(BUFSHARE_STATE_LIVE);
 	return answer;
@@ -445,7 +445,7 @@ static void spoil_size(struct bufshare_msg_buffer_get_reply *msg)
 
 static void spoil_sum(struct bufshare_msg_buffer_get_reply *msg)
 {
-	msg->info.size = htole64(3 * PAGE);
+	msg->info.size = htole64(UINT64_C(3) * PAGE);
 }
 
 static void spoil_count(struct bufshare_msg_buffer_get_reply *msg)
@@ -536,7 +536,7 @@ static void bad_extent(uint64_t offset, uint64_t len, uint32_t fd_index)
 		bad_extent((offset), (len), fd_index); \
 	}
 
-BAD_EXTENT(beyond, 2 * PAGE, PAGE, 0)
+BAD_EXTENT(beyond, UINT64_C(2) * PAGE, PAGE, 0)
 BAD_EXTENT(wraps, (uint64_t)-PAGE, PAGE, 0)
 BAD_EXTENT(too_long, 0, UINT64_MAX - PAGE + 1, 0)
 BAD_EXTENT(empty, 0, 0, 0)

@@ -64,11 +64,11 @@ static void same_pages(void **state)
 			 0);
 	for (size_t i = 0; i < (size_t)5 * PAGE; i++)
 		assert_int_equal(data[i], i / PAGE + 1);
-	memcpy(data + (size_t)4 * PAGE, "from the host", 13);
+	(void)strcpy((char *)data + (size_t)4 * PAGE, "from the host");
 	assert_int_equal(bufshare_buffer_end(buffer, BUFSHARE_ACCESS_READ | BUFSHARE_ACCESS_WRITE),
 			 0);
 	assert_memory_equal(f->ram_map + (size_t)2 * PAGE, "from the host", 13);
-	memcpy(f->ram_map + (size_t)40 * PAGE, "from the guest", 14);
+	(void)strcpy((char *)f->ram_map + (size_t)40 * PAGE, "from the guest");
 	assert_memory_equal(data, "from the guest", 14);
 	assert_int_equal(bufshare_put(buffer), 0);
 	bufshare_close(handle);
