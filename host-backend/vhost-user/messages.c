@@ -394,7 +394,7 @@ static int reset_device(struct vu_conn *conn, struct vu_message_in *in, struct r
 	return 0;
 }
 
-#define NO_FEATURE -1
+#define NO_FEATURE (-1)
 
 struct message {
 	const char *name;

@@ -28,7 +28,7 @@
 #define USED	 0x3000
 #define USER	 UINT64_C(0x700000)
 
-#define NEXT_QUEUE 0x800 /* from the parts of queue 0 to those of queue 1 */
+#define NEXT_QUEUE UINT64_C(0x800) /* from the parts of queue 0 to those of queue 1 */
 
 #define NEED_REPLY 0x01
 #define WITH_MEMFD 0x02

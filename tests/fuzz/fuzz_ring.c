@@ -15,7 +15,7 @@
 #include "memory.h"
 #include "ring.h"
 
-#define SIZE	  0x4000
+#define SIZE	  UINT64_C(0x4000)
 #define USER	  UINT64_C(0x700000)
 #define HIGH	  (UINT64_C(1) << 40)
 #define AVAIL	  0x100
@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-static void put_desc(uint8_t *buf, unsigned int index, uint64_t addr, uint32_t len, uint16_t flags,
+static void put_desc(uint8_t *buf, size_t index, uint64_t addr, uint32_t len, uint16_t flags,
 		     uint16_t next)
 {
 	memcpy(buf + index * 16, &addr, 8);

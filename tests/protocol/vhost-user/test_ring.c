@@ -180,7 +180,7 @@ static void test_longest_chain(void **state)
 	uint32_t len;
 
 	(void)state;
-	for (uint32_t i = 0; i < QUEUE_SIZE; i++) {
+	for (size_t i = 0; i < QUEUE_SIZE; i++) {
 		bool out = i < QUEUE_SIZE / 2;
 
 		parts[i].addr = f->guest->scratch + (out ? 0 : 1024) + i * 3;
@@ -191,7 +191,7 @@ static void test_longest_chain(void **state)
 	guest_kick(q);
 	assert_int_equal(guest_wait(q, &head, &len), 0);
 	assert_int_equal(len, QUEUE_SIZE / 2);
-	for (uint32_t i = 0; i < QUEUE_SIZE / 2; i++)
+	for (size_t i = 0; i < QUEUE_SIZE / 2; i++)
 		assert_int_equal(in[1024 + (QUEUE_SIZE / 2 + i) * 3], i ? i : OP_ECHO);
 	fixture_destroy(f);
 }
