@@ -92,6 +92,21 @@ void events_add(struct device *device, const struct virtio_bufshare_event *event
 	events_flush(device);
 }
 
+void events_forget_stream(struct device *device, uint32_t id)
+{
+	struct event_queue *queue = &device->events;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < queue->count; i++) {
+		struct virtio_bufshare_event *event =
+			&queue->ring[(queue->first + i) % DEVICE_BACKLOG];
+
+		if (le32toh(event->stream_id) != id)
+			queue->ring[(queue->first + kept++) % DEVICE_BACKLOG] = *event;
+	}
+	queue->count = kept;
+}
+
 static void buffer_idle(struct peer *peer, const uint8_t uuid[UUID_SIZE])
 {
 	struct virtio_bufshare_event event = {

@@ -46,6 +46,8 @@ void events_init(struct event_queue *queue);
 void events_add(struct device *device, const struct virtio_bufshare_event *event);
 /* Sends until the driver has no buffers left. */
 void events_flush(struct device *device);
+/* Of a stream that was destroyed nothing is reported.  @id: not 0. */
+void events_forget_stream(struct device *device, uint32_t id);
 extern const struct peer_ops device_peer_ops;
 
 /* ---- extents.c ---- */

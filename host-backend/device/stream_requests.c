@@ -49,6 +49,7 @@ int request_stream_destroy(struct device *device, struct exchange *x)
 
 	if (ret < 0)
 		return ret;
+	events_forget_stream(device, stream_id(stream));
 	stream_destroy(stream);
 	return 0;
 }

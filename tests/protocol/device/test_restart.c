@@ -63,6 +63,38 @@ static void test_reset_and_new_driver(void **state)
 	vm_expect_no_event(vm);
 }
 
+/* Events that the old driver had no buffers for, and one that comes before START. */
+static void test_new_driver_gets_no_old_events(void **state)
+{
+	struct fixture *f = *state;
+	struct vm *vm = &f->vms[0];
+	uint8_t uuid[UUID_SIZE], held[UUID_SIZE];
+	uint32_t id, listeners, users;
+
+	client_connect(f);
+	vm_buffer(vm, 0, uuid);
+	vm_buffer(vm, 1, held);
+	assert_int_equal(vm_stream(vm, "s", 1, &id), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(client_get(f, held), BUFSHARE_S_OK);
+	assert_int_equal(vm_destroy(vm, held, &users), VIRTIO_BUFSHARE_S_OK);
+	for (uint64_t i = 1; i < 4; i++)
+		assert_int_equal(vm_publish(vm, id, uuid, i, &listeners), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(guest_stop(vm->guest), 0);
+	guest_reset(vm->guest);
+	assert_int_equal(guest_start(vm->guest), 0);
+	vm_post_events(vm, 8, VIRTIO_BUFSHARE_EVENT_SPACE);
+	/* Answered after the buffers were seen: both are in the same round, or before. */
+	assert_int_equal(client_put(f, held), BUFSHARE_S_OK);
+	assert_int_equal(client_put(f, held), BUFSHARE_S_NOT_FOUND);
+	vm_expect_no_event(vm);
+	vm_start(vm);
+	vm_buffer(vm, 0, uuid);
+	assert_int_equal(vm_stream(vm, "s", 1, &id), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(vm_publish(vm, id, uuid, 77, &listeners), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(le64toh(vm_event(vm).sequence), 77);
+	vm_expect_no_event(vm);
+}
+
 /* Queues at index 0, but the first request is not START: it was no reset. */
 static void test_same_driver_at_index_0(void **state)
 {
@@ -224,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pause_and_go_on),
 		TEST(test_reset_and_new_driver),
+		TEST(test_new_driver_gets_no_old_events),
 		TEST(test_same_driver_at_index_0),
 		TEST(test_reset_device_is_certain),
 		TEST(test_broken_ring_until_reset),

@@ -93,6 +93,35 @@ static void test_with_frames_in_flight(void **state)
 	assert_int_equal(vm_publish(vm, other, uuid, 1, &listeners), VIRTIO_BUFSHARE_S_OK);
 }
 
+/* What the driver had no buffer for is not reported any more; other events are. */
+static void test_its_events_are_dropped(void **state)
+{
+	struct fixture *f = *state;
+	struct vm *vm = &f->vms[0];
+	struct virtio_bufshare_event event;
+	uint8_t uuid[UUID_SIZE];
+	uint32_t id, other, listeners;
+
+	vm_buffer(vm, 0, uuid);
+	assert_int_equal(vm_stream(vm, "s", 1, &id), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(vm_stream(vm, "t", 1, &other), VIRTIO_BUFSHARE_S_OK);
+	for (uint64_t i = 1; i < 20; i++) {
+		assert_int_equal(vm_publish(vm, id, uuid, i, &listeners), VIRTIO_BUFSHARE_S_OK);
+		if (i % 8 == 0)
+			assert_int_equal(vm_publish(vm, other, uuid, i, &listeners),
+					 VIRTIO_BUFSHARE_S_OK);
+	}
+	assert_int_equal(destroy(vm, id, 0), VIRTIO_BUFSHARE_S_OK);
+	vm_post_events(vm, 4, VIRTIO_BUFSHARE_EVENT_SPACE);
+	for (uint64_t i = 8; i < 20; i += 8) {
+		event = vm_event(vm);
+		assert_int_equal(le32toh(event.stream_id), other);
+		assert_int_equal(le64toh(event.sequence), i);
+	}
+	assert_int_equal(vm_publish(vm, other, uuid, 100, &listeners), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(le64toh(vm_event(vm).sequence), 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +130,7 @@ int main(void)
 		TEST(test_strict),
 		cmocka_unit_test(test_needs_start),
 		TEST(test_with_frames_in_flight),
+		TEST(test_its_events_are_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
