@@ -14,7 +14,7 @@ build/native/build.ninja:
 
 # Builds, then shows it at work: a camera's frames in a guest, pictures of them on the host.
 demo:
-	@$(IN_LAB) sh -c '$(LAB)/build-vm.sh && exec python3 $(LAB)/demo.py'
+	@$(IN_LAB) sh -c '$(LAB)/build-vm.sh && exec python3 -m demo'
 
 check:
 	@$(LAB)/check.sh
