@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -132,14 +133,18 @@ static int parse_u32(const char *option, const char *arg, uint32_t min, uint32_t
 	return ret;
 }
 
+/* The parent's: checked before we open any, so that none of our own is taken for it. */
 static int parse_fd(const char *option, const char *arg, const char *text, int *ret_fd)
 {
 	uint64_t number;
 	int ret = parse_number(option, arg, text, 0, INT_MAX, false, &number);
 
-	if (ret == 0)
-		*ret_fd = (int)number;
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (fcntl((int)number, F_GETFD) < 0)
+		return complain(option, arg, "not an open file descriptor");
+	*ret_fd = (int)number;
+	return 0;
 }
 
 /* Splits NAME=REST; the name becomes the guest's label. */

@@ -140,8 +140,10 @@ static void test_usage_errors_name_input_and_limit(void **state)
 		{ { "--socket-path=vm0" }, "--socket-path=vm0: NAME=VALUE" },
 		{ { "--socket-path==/x" }, "1 to 63 bytes" },
 		{ { "--socket-path=a b=/x" }, "letters, digits" },
-		{ { "--socket-path=a=/x", "--fd=a=9" }, "--fd=a=9: there is a guest of this name" },
-		{ { "--fd=a=9", "--fd=b=9" }, "in use already" },
+		{ { "--socket-path=a=/x", "--fd=a=0" }, "--fd=a=0: there is a guest of this name" },
+		{ { "--fd=a=0", "--fd=b=0" }, "in use already" },
+		{ { "--fd=a=9" }, "not an open file descriptor" },
+		{ { "--ready-fd=9" }, "not an open file descriptor" },
 		{ { "--fd=a=x" }, "a number is expected" },
 		{ { "--max-frames=65" }, "--max-frames=65: must be 1 to 64" },
 		{ { "--max-frames=0" }, "must be 1 to 64" },
@@ -345,8 +347,6 @@ static void test_wrong_fds(void **state)
 	int fds[2];
 
 	(void)state;
-	assert_int_equal(run_once(&run, args), 1);
-	assert_non_null(strstr(run.text, strerror(EBADF)));
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	run_start(&run, args, fds[0]);
 	assert_int_equal(run_end(&run), 1);
