@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -55,16 +54,22 @@ static void test_polling_is_not_supported(void **state)
 	fixture_destroy(f);
 }
 
-/* A request that was kicked on the old one is not forgotten. */
+/* A request whose kick went to the old one, unread, is not forgotten. */
 static void test_replaced_while_running(void **state)
 {
 	struct fixture *f = fixture_ready(NULL);
 	struct guest_queue *q = &f->guest->queues[0];
+	const struct guest_part parts[2] = { { f->guest->scratch, 4 },
+					     { f->guest->scratch + 4096, 4 } };
 	int fresh = eventfd(0, EFD_CLOEXEC);
+	uint16_t head;
+	uint32_t len;
 
 	(void)state;
 	assert_echo(f);
+	assert_true(guest_submit(q, parts, 1, 1) >= 0);
 	assert_int_equal(vmm_ack_vring_fd(f->vmm, VU_SET_VRING_KICK, 0, fresh), 0);
+	assert_int_equal(guest_wait(q, &head, &len), 0);
 	close(q->kick_fd);
 	q->kick_fd = fresh;
 	assert_echo(f);
@@ -73,26 +78,21 @@ static void test_replaced_while_running(void **state)
 	fixture_destroy(f);
 }
 
-/* The front-end shares the open file: what it does to its flags must not stop the loop. */
-static void test_blocking_and_stolen(void **state)
+/*
+ * The front-end shares the open file and can make it blocking again.  With one eventfd for
+ * both queues, the second read of each kick finds nothing: it must not wait for more.
+ */
+static void test_made_blocking(void **state)
 {
 	struct fixture *f = fixture_ready(NULL);
-	struct guest_queue *q = &f->guest->queues[0];
+	int fd = f->guest->queues[0].kick_fd;
 
 	(void)state;
-	for (int i = 0; i < 1000; i++) {
-		uint64_t count;
-		struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
-		ssize_t n;
-
-		guest_kick(q);
-		n = preadv2(q->kick_fd, &iov, 1, -1, RWF_NOWAIT);
-		(void)n;
-		assert_int_equal(fcntl(q->kick_fd, F_SETFL, i % 2 ? O_NONBLOCK : 0), 0);
-		guest_kick(q);
-	}
-	assert_int_equal(fcntl(q->kick_fd, F_SETFL, O_NONBLOCK), 0);
-	assert_echo(f);
+	assert_int_equal(vmm_ack_vring_fd(f->vmm, VU_SET_VRING_KICK, 1, fd), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	for (int i = 0; i < 10; i++)
+		assert_echo(f);
+	assert_true(vmm_alive(f->vmm));
 	fixture_destroy(f);
 }
 
@@ -103,7 +103,7 @@ int main(void)
 		cmocka_unit_test(test_shape),
 		cmocka_unit_test(test_polling_is_not_supported),
 		cmocka_unit_test(test_replaced_while_running),
-		cmocka_unit_test(test_blocking_and_stolen),
+		cmocka_unit_test(test_made_blocking),
 	};
 
 	return cmocka_run_group_tests_name("vhost-user set_vring_kick", tests, NULL, NULL);
