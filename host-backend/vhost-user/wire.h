@@ -33,7 +33,7 @@ enum vu_message {
 	VU_GET_MAX_MEM_SLOTS = 36,
 	VU_ADD_MEM_REG = 37,
 	VU_REM_MEM_REG = 38,
-	VU_NUM_MESSAGES,
+	VU_NUM_MESSAGES = VU_REM_MEM_REG + 1,
 };
 
 /* "Header": flags. */
