@@ -260,8 +260,8 @@ static void on_kick(struct loop_source *source, uint32_t events)
 		loop_remove(source);
 		return;
 	}
-	if (n > 0)
-		serve(queue);
+	/* Also when there was nothing to read: queues may share an eventfd, and one reads first. */
+	serve(queue);
 }
 
 int vu_queue_set_kick(struct vu_queue *queue, int *fd)
