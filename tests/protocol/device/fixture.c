@@ -15,7 +15,7 @@
 
 #define MAX_ARGS 16
 
-static void path_of(const struct fixture *f, const char *name, char *ret_path, size_t size)
+void fixture_path(const struct fixture *f, const char *name, char *ret_path, size_t size)
 {
 	assert_true((size_t)snprintf(ret_path, size, "%s/%s", f->dir, name) < size);
 }
@@ -106,7 +106,7 @@ void vm_connect(struct fixture *f, int index)
 	struct vm *vm = &f->vms[index];
 	char path[128];
 
-	path_of(f, index ? "vm1" : "vm0", path, sizeof(path));
+	fixture_path(f, index ? "vm1" : "vm0", path, sizeof(path));
 	assert_int_equal(vmm_create_path(&vm->vmm, path, &options), 0);
 	assert_int_equal(vmm_handshake(vm->vmm), 0);
 	assert_int_equal(vmm_send_memory(vm->vmm), 0);
@@ -404,7 +404,7 @@ void client_connect(struct fixture *f)
 		unsigned char room[BUFSHARE_MSG_MAX];
 	} reply;
 
-	path_of(f, "clients", addr.sun_path, sizeof(addr.sun_path));
+	fixture_path(f, "clients", addr.sun_path, sizeof(addr.sun_path));
 	f->client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	assert_true(f->client >= 0);
 	assert_int_equal(connect(f->client, (struct sockaddr *)&addr, sizeof(addr)), 0);

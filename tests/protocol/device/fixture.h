@@ -54,7 +54,9 @@ struct fixture {
 /* Starts the daemon for VMs "vm0" and "vm1", with @args (NULL-terminated, or NULL). */
 struct fixture *fixture_create(const char *const *args);
 void fixture_destroy(struct fixture *f);
-/* The same with vm0 connected and its driver started. */
+/* Of one of its sockets: "vm0", "vm1", "clients". */
+void fixture_path(const struct fixture *f, const char *name, char *ret_path, size_t size);
+/* fixture_create() with vm0 connected and its driver started. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)

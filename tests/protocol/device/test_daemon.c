@@ -119,7 +119,8 @@ static void test_capabilities(void **state)
 
 static void test_version_and_help(void **state)
 {
-	static const char *const version[] = { "--version", NULL }, *const help[] = { "--help", NULL };
+	static const char *const version[] = { "--version", NULL };
+	static const char *const help[] = { "--help", NULL };
 	struct run run;
 
 	(void)state;

@@ -193,8 +193,7 @@ static void test_killed_at_any_point(void **state)
 	uint8_t uuid[UUID_SIZE];
 	char path[128];
 
-	strcpy(path, f->dir); /* NOLINT: a short name of our own */
-	strcat(path, "/vm0"); /* NOLINT */
+	fixture_path(f, "vm0", path, sizeof(path));
 	vm_kill(vm);
 	for (int point = 0; point < 6; point++) {
 		assert_int_equal(vmm_create_path(&vm->vmm, path, NULL), 0);
@@ -242,8 +241,7 @@ static void test_second_vmm_waits(void **state)
 	uint8_t uuid[UUID_SIZE];
 	char path[128];
 
-	strcpy(path, f->dir); /* NOLINT: a short name of our own */
-	strcat(path, "/vm0"); /* NOLINT */
+	fixture_path(f, "vm0", path, sizeof(path));
 	assert_int_equal(vmm_create_path(&second, path, NULL), 0);
 	vm_buffer(&f->vms[0], 0, uuid);
 	vm_kill(&f->vms[0]);

@@ -7,7 +7,9 @@
 
 static void test_unknown_types(void **state)
 {
-	static const uint32_t types[] = { 0, 1, 0x0101, 0x01ff, 0x0204, 0x0304, 0x8000, UINT32_MAX };
+	static const uint32_t types[] = {
+		0, 1, 0x0101, 0x01ff, 0x0204, 0x0304, 0x8000, UINT32_MAX,
+	};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -45,8 +47,7 @@ static void test_streams_need_their_feature(void **state)
 	uint8_t any[256] = { 0 };
 
 	(void)state;
-	strcpy(path, f->dir); /* NOLINT: a short name of our own */
-	strcat(path, "/vm0"); /* NOLINT */
+	fixture_path(f, "vm0", path, sizeof(path));
 	assert_int_equal(vmm_create_path(&vm->vmm, path, &options), 0);
 	assert_int_equal(vmm_handshake(vm->vmm), 0);
 	assert_int_equal(vmm_send_memory(vm->vmm), 0);
