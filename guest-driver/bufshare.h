@@ -10,7 +10,7 @@
  * device was reset (bufshare_buffers_release_all()).
  *
  * Locks, outermost first:
- *   bufshare_device.gate       read: uses @vdev; write: remove() closes the device
+ *   bufshare_device.gate       read: uses @vdev; write: remove() waits for the last one
  *   bufshare_stream.publish    one PUBLISH or STREAM_QUERY of a stream at a time
  *   bufshare_device.lock       spinlock, process context: tables, states, events
  *   bufshare_device.control_lock  spinlock, also taken in interrupts: control queue
@@ -62,7 +62,7 @@ struct bufshare_limits {
 
 struct bufshare_device {
 	struct kref ref;
-	struct virtio_device *vdev; /* valid under @gate while not @gone */
+	struct virtio_device *vdev; /* valid under @gate if not @gone at its start */
 	int id;
 	char name[24];
 	u64 features;
@@ -70,7 +70,7 @@ struct bufshare_device {
 	struct bufshare_limits limits;
 
 	struct rw_semaphore gate;
-	bool gone; /* the driver was unbound; written under @gate and @lock */
+	bool gone; /* the driver is being unbound, or was; written under @lock */
 	bool dead; /* the device failed us: only a reset helps; under @control_lock */
 
 	struct virtqueue *control;

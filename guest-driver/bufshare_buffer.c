@@ -139,12 +139,12 @@ static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_
 	if (!ret)
 		users = le32_to_cpu(resp->users);
 	bufshare_request_put(req);
-	if (ret) {
+	if (ret && !bufshare_device_dead(bdev))
 		dev_err_ratelimited(&bdev->vdev->dev,
 				    "buffer %pUb stays pinned until the device is reset: error %d\n",
 				    &buffer->uuid, ret);
+	if (ret)
 		ret = -EIO;
-	}
 	trace_bufshare_unexport(bdev->id, &buffer->uuid, buffer->size, users, ret);
 
 	spin_lock(&bdev->lock);

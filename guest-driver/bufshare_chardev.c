@@ -464,6 +464,9 @@ static long bufshare_ioctl(struct file *filp, unsigned int cmd, unsigned long ar
 		if (bufshare_ioctls[i].cmd == cmd)
 			ret = bufshare_ioctl_run(file, &bufshare_ioctls[i], (void __user *)arg);
 	}
+	/* The device was taken away from under the request. */
+	if (ret == -EIO && READ_ONCE(file->bdev->gone))
+		ret = -ENODEV;
 	bufshare_device_exit(file->bdev);
 	return ret;
 }

@@ -58,7 +58,7 @@ void bufshare_device_put(struct bufshare_device *bdev)
 bool bufshare_device_enter(struct bufshare_device *bdev)
 {
 	down_read(&bdev->gate);
-	if (!bdev->gone)
+	if (!READ_ONCE(bdev->gone))
 		return true;
 	up_read(&bdev->gate);
 	return false;
@@ -169,12 +169,13 @@ static void bufshare_shut(struct bufshare_device *bdev)
 {
 	struct virtio_device *vdev = bdev->vdev;
 
-	/* Wakes whoever waits for the device inside the gate. */
+	/* Before it is dead, or files would be told of a failure. */
+	spin_lock(&bdev->lock);
+	WRITE_ONCE(bdev->gone, true);
+	spin_unlock(&bdev->lock);
+	/* Wakes whoever waits for the device inside the gate, then waits for them to leave. */
 	bufshare_device_kill(bdev, NULL);
 	down_write(&bdev->gate);
-	spin_lock(&bdev->lock);
-	bdev->gone = true;
-	spin_unlock(&bdev->lock);
 	up_write(&bdev->gate);
 
 	virtio_reset_device(vdev);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hold_buffers COUNT: exports buffers, says their UUIDs, and holds them.
+ * hold_buffers COUNT [STREAM]: exports buffers, says their UUIDs, and holds them.
+ * hold_buffers --stats: says how many buffers of the test exporter are mapped.
  *
- * Then it reads events and says them, until the device is gone or standard input ends.
- * Each line of standard input unexports the oldest buffer.  For tests that act on a
- * guest while somebody has buffers exported.
+ * With a stream it waits for a consumer and publishes a frame of each buffer.  Then it
+ * reads events and says them, until the device is gone or standard input ends.  Each
+ * line of standard input has a number of buffers to unexport, the oldest first.  For
+ * tests that act on a guest while somebody has buffers exported.
  */
 #include <errno.h>
 #include <poll.h>
@@ -40,6 +42,25 @@ static int export_some(int node, int count, struct bufshare_export *buffers)
 	return 0;
 }
 
+static int publish_all(int node, const char *name, int count,
+		       const struct bufshare_export *buffers)
+{
+	struct bufshare_stream_create create = { 0 };
+	struct bufshare_event event;
+
+	snprintf((char *)create.name, sizeof(create.name), "%s", name);
+	if (ioctl(node, BUFSHARE_IOC_STREAM_CREATE, &create) < 0)
+		return -1;
+	printf("stream %s\n", name);
+	if (!next_event(node, 60, &event))
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (publish(node, create.stream_id, buffers[i].uuid, (uint64_t)i + 1, NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* False: the device is gone. */
 static bool say_events(int node, short revents)
 {
@@ -50,7 +71,8 @@ static bool say_events(int node, short revents)
 			printf("read: %s\n", strerror(errno));
 			return false;
 		}
-		printf("event type=%u value=%u\n", event.type, event.value);
+		printf("event type=%u value=%u sequence=%llu\n", event.type, event.value,
+		       (unsigned long long)event.sequence);
 	}
 	if (revents & POLLHUP)
 		printf("hangup\n");
@@ -59,7 +81,8 @@ static bool say_events(int node, short revents)
 
 int main(int argc, char **argv)
 {
-	int count = argc > 1 ? atoi(argv[1]) : 1, next = 0, node = open_node(0);
+	bool stats = argc > 1 && !strcmp(argv[1], "--stats");
+	int count = argc > 1 && !stats ? atoi(argv[1]) : 1, next = 0, node = open_node(0);
 	struct bufshare_export *buffers = calloc((size_t)count, sizeof(*buffers));
 	struct pollfd pfds[2] = { { .fd = node, .events = POLLIN },
 				  { .fd = STDIN_FILENO, .events = POLLIN } };
@@ -67,7 +90,12 @@ int main(int argc, char **argv)
 	char line[16];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!buffers || node < 0 || export_some(node, count, buffers) < 0) {
+	if (stats) {
+		printf("mapped %u alive %u\n", odd_stats().mapped, odd_stats().alive);
+		return EXIT_SUCCESS;
+	}
+	if (!buffers || node < 0 || export_some(node, count, buffers) < 0 ||
+	    (argc > 2 && publish_all(node, argv[2], count, buffers) < 0)) {
 		perror("export");
 		return EXIT_FAILURE;
 	}
@@ -82,8 +110,11 @@ int main(int argc, char **argv)
 			continue;
 		if (!fgets(line, sizeof(line), stdin))
 			break;
-		printf("unexport: %s\n",
-		       next < count && !unexport(node, buffers[next++].uuid) ? "ok" : strerror(errno));
+		for (int i = atoi(line); i > 0 && next < count; i--) {
+			if (unexport(node, buffers[next++].uuid) < 0)
+				printf("unexport: %s\n", strerror(errno));
+		}
+		printf("unexported %d\n", next);
 	}
 	free(buffers);
 	return EXIT_SUCCESS;

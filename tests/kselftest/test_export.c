@@ -169,15 +169,14 @@ static void test_camera(int node)
 static void test_odd(int node, int wanted, const char *what, uint64_t size, uint32_t count,
 		     const struct test_exporter_piece *pieces)
 {
-	struct bufshare_export args;
-	int ret, fd = odd_buffer(pieces, count, size);
+	struct bufshare_export args = { .size = 0 };
+	int fd = odd_buffer(pieces, count, size);
 
 	if (fd < 0)
 		tap_bail_out("/dev/bufshare_test_exporter");
-	ret = export_fd(node, fd, &args);
-	tap_errno(wanted, ret, "%s", what);
+	tap_errno(wanted, export_fd(node, fd, &args), "%s", what);
 	close(fd);
-	if (!ret)
+	if (args.size)
 		unexport(node, args.uuid);
 }
 

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""The guest driver: its kselftest programs, and what they cannot do from inside the guest alone."""
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from lab import paths
+from lab.image import releases
+from raw_client import EVENT_FRAME, FRAME, Consumer, RawClient
+
+KSELFTEST = paths.TREE / "tests" / "kselftest"
+DRIVER = "/sys/bus/virtio/drivers/virtio_bufshare"
+# What the kernel says when something of ours is broken; oops=panic ends the guest as well.
+COMPLAINTS = re.compile(r"^.*(?:WARNING: |BUG: |Oops|UBSAN|KASAN|refcount_t|INFO: task|list_(?:add|del) "
+                        r"corruption|general protection).*$", re.MULTILINE)
+
+
+@pytest.fixture
+def exporter(kernel):
+    """The test exporter's module for this kernel (tests/kselftest/module)."""
+    folder = paths.BUILD / "module" / kernel / "test-exporter"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for source in (KSELFTEST / "module").iterdir():
+            target = folder / source.name
+            if not target.exists() or target.read_bytes() != source.read_bytes():
+                shutil.copy(source, target)
+        subprocess.run(["make", "-C", f"/usr/lib/modules/{releases()[kernel]}/build", f"M={folder}",
+                        "CONFIG_DEBUG_INFO_BTF_MODULES=", "KCFLAGS=-Werror", "modules"],
+                       check=True, capture_output=True, timeout=120)
+    return folder / "bufshare_test_exporter.ko"
+
+
+class Machine:
+    """A guest with driver and test exporter, and its daemon."""
+
+    def __init__(self, lab, kernel, exporter, modules=(), **arguments):
+        self.daemon = lab.daemon(vms=["vm0"], arguments=["--trust=uid=0"])
+        self.vm = lab.vm(kernel, daemon=self.daemon.sockets["vm0"],
+                         modules=[*modules, "virtio_bufshare"], **arguments)
+        self.vm.push(exporter, "/tmp/exporter.ko")
+        self.run("insmod /tmp/exporter.ko")
+        self.device = self.run(f"basename {DRIVER}/virtio*").strip()
+
+    def run(self, script, **arguments):
+        return self.vm.run(script, **arguments).stdout.decode()
+
+    def tap(self, program, timeout=120):
+        """Runs a TAP program; fails with the lines that are not ok."""
+        result = self.vm.run(program, check=False, timeout=timeout)
+        output = result.stdout.decode(errors="replace")
+        print(output)
+        bad = re.findall(r"^(?:not ok|Bail out!).*\n(?:#.*\n)*", output, re.MULTILINE)
+        plan = re.search(r"^1\.\.(\d+)$", output, re.MULTILINE)
+        assert not bad, "".join(bad)
+        assert plan and result.status == 0, f"{program} ended early with {result.status}:\n{output[-500:]}"
+        assert len(re.findall(r"^ok ", output, re.MULTILINE)) == int(plan[1])
+        return output
+
+    def hold(self, count, *arguments):
+        """Starts hold_buffers; returns it and the UUIDs of its buffers."""
+        holder = self.vm.spawn(" ".join(["exec", "hold_buffers", str(count), *arguments]))
+        holder.wait_output(rb"(?m)^stream " if arguments else rb"(?m)^ready\n", timeout=120)
+        return holder, [bytes.fromhex(one.decode())
+                        for one in re.findall(rb"^uuid (\w+)$", bytes(holder.stdout), re.MULTILINE)]
+
+    def mapped(self):
+        """How many dma-bufs of the test exporter the driver keeps mapped."""
+        return int(re.search(r"^mapped (\d+)", self.run("hold_buffers --stats"))[1])
+
+    def trace(self, event):
+        """Starts to tell of a tracepoint of the driver."""
+        self.run(f"echo 1 >/sys/kernel/tracing/events/bufshare/{event}/enable")
+        # Not cat: busybox' splices, and holds the lock of its output pipe while it waits.
+        return self.vm.spawn("exec dd bs=4096 if=/sys/kernel/tracing/trace_pipe")
+
+    def unbind(self):
+        self.run(f"echo {self.device} >{DRIVER}/unbind")
+
+    def bind(self):
+        self.run(f"echo {self.device} >{DRIVER}/bind && test -c /dev/bufshare0")
+
+    def check_clean(self, mapped=0):
+        """The kernel has nothing to complain of, and nothing is left behind."""
+        complaints = COMPLAINTS.findall(self.run("dmesg"))
+        assert not complaints, "\n".join(complaints)
+        assert self.mapped() == mapped
+
+
+@pytest.fixture
+def machine(lab, kernel, exporter):
+    return Machine(lab, kernel, exporter)
+
+
+@pytest.mark.parametrize("program", ["test_ioctl", "test_load"])
+def test_kselftest(machine, program):
+    machine.tap(program)
+    machine.check_clean()
+
+
+def test_kselftest_export(lab, kernel, exporter):
+    machine = Machine(lab, kernel, exporter, modules=["vivid"])
+    output = machine.tap("test_export")
+    assert "SKIP" not in output
+    machine.check_clean()
+
+
+def test_kselftest_stream(machine):
+    program = machine.vm.spawn("exec test_stream")
+    program.wait_output(rb"(?m)^# stream is there\n")
+    consumer = Consumer(machine.daemon.client_socket, "vm0", "kselftest", lambda n: n % 10 == 9)
+    assert program.wait() == 0, program.stdout.decode()
+    assert b"SKIP" not in program.stdout and b"not ok" not in program.stdout
+    sequences = consumer.finish()
+    assert sequences == sorted(set(sequences)) and sequences[-1] == 69
+    machine.check_clean()
+
+
+def test_pages_stay_while_the_host_uses_them(machine):
+    holder, uuids = machine.hold(3)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    client.get(uuids[2])
+    idle = machine.trace("bufshare_idle")
+
+    holder.kill(signal.SIGKILL)
+    holder.wait()
+    assert machine.mapped() == 2, "the host still uses two"
+    table = machine.run("cat /sys/kernel/debug/virtio_bufshare/bufshare0/buffers")
+    assert table.count(" draining ") == 2
+
+    client.put(uuids[2])
+    idle.wait_output(rb"bufshare_idle.*%s" % _uuid_text(uuids[2]))
+    assert machine.mapped() == 1
+    client.close()  # a client's death gives back what it held
+    idle.wait_output(rb"bufshare_idle.*%s" % _uuid_text(uuids[0]))
+    machine.check_clean()
+
+
+def _uuid_text(uuid):
+    digits = uuid.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])).encode()
+
+
+def test_unbind_with_open_files(machine):
+    holder, uuids = machine.hold(3)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    machine.unbind()
+    assert holder.wait() == 0
+    said = holder.stdout.decode().splitlines()
+    assert "event type=3 value=0 sequence=0" in said and "hangup" in said
+    assert "ioctl: No such device" in said
+    # The device was reset: what the host still has does not keep the pages any more.
+    machine.check_clean()
+
+    machine.bind()
+    machine.tap("test_ioctl")
+    machine.check_clean()
+
+
+def test_unload(machine):
+    holder, uuids = machine.hold(2)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    assert machine.vm.run("rmmod virtio_bufshare", check=False).status != 0, "a file is open"
+    holder.kill(signal.SIGKILL)
+    holder.wait()
+    assert machine.mapped() == 1
+    machine.run("rmmod virtio_bufshare")
+    machine.check_clean()
+    machine.run("modprobe virtio_bufshare && test -c /dev/bufshare0")
+    machine.tap("test_ioctl")
+
+
+def test_unbind_under_load(lab, kernel, exporter):
+    machine = Machine(lab, kernel, exporter, smp=2, memory="1G")
+    for _ in range(5):
+        load = machine.vm.spawn("exec test_load")
+        load.wait_output(rb"(?m)^ok 1 ")
+        machine.unbind()
+        load.wait()
+        machine.bind()
+    machine.tap("test_load")
+    machine.check_clean()
+
+
+def test_resync(machine):
+    """More events than the daemon keeps, while the guest stands still."""
+    count, frames = 400, 64
+    holder, uuids = machine.hold(count)
+    client = RawClient(machine.daemon.client_socket)
+    for uuid in uuids:
+        client.get(uuid)
+    holder.write(b"%d\n" % count)
+    holder.wait_output(rb"(?m)^unexported %d\n" % count)
+    assert machine.mapped() == count
+
+    publisher, _ = machine.hold(frames, "resync")
+    number = client.join("vm0", "resync")
+    frames_left = frames
+    while frames_left:
+        kind, payload = client.event()
+        if kind == EVENT_FRAME:
+            assert FRAME.unpack_from(payload)[0] == number
+            frames_left -= 1
+
+    resync = machine.trace("bufshare_resync")
+    machine.vm.qmp.command("stop")
+    client.close()  # gives back 400 buffers and 64 frames at once
+    # The daemon has done that when it answers the next client.
+    RawClient(machine.daemon.client_socket).close()
+    machine.vm.qmp.command("cont")
+
+    resync.wait_output(rb"bufshare_resync: ")
+    publisher.wait_output(rb"type=1 value=0 sequence=%d\n" % frames)
+    released = re.findall(rb"type=1 value=0 sequence=(\d+)", bytes(publisher.stdout))
+    assert sorted(map(int, released)) == list(range(1, frames + 1)), "each frame comes back once"
+    # The buffers were asked for before the streams: they are idle by now.
+    machine.check_clean(mapped=frames)
+
+
+def test_device_that_does_not_answer(machine):
+    machine.run("echo 2 >/sys/module/virtio_bufshare/parameters/request_timeout")
+    holder, _ = machine.hold(1)
+    pid = machine.daemon.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        late = machine.vm.run("hold_buffers 1", check=False)
+        assert late.status == 1 and b"Input/output error" in late.stderr
+        machine.run("dmesg | grep 'did not answer a request in time'")
+        holder.wait_output(rb"(?m)^read: Input/output error\n")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    again = machine.vm.run("hold_buffers 1", check=False, timeout=5)
+    assert again.status == 1 and b"Input/output error" in again.stderr, "a dead device stays dead"
+    # The pages that it knows stay pinned, though their file is closed, until it is reset.
+    assert machine.mapped() == 2
+    machine.unbind()
+    machine.check_clean()
+    machine.bind()
+    machine.tap("test_ioctl")
+    machine.check_clean()
