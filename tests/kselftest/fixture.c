@@ -39,12 +39,12 @@ static void raise_limit(const char *name, size_t value)
 	char path[128];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/sys/module/udmabuf/parameters/%s", name);
+	(void)snprintf(path, sizeof(path), "/sys/module/udmabuf/parameters/%s", name);
 	file = fopen(path, "we");
 	if (!file)
 		return;
-	fprintf(file, "%zu", value);
-	fclose(file);
+	(void)fprintf(file, "%zu", value);
+	(void)fclose(file);
 }
 
 size_t scattered_page(size_t n, size_t pages)

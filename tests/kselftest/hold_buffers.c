@@ -48,7 +48,7 @@ static int publish_all(int node, const char *name, int count,
 	struct bufshare_stream_create create = { 0 };
 	struct bufshare_event event;
 
-	snprintf((char *)create.name, sizeof(create.name), "%s", name);
+	(void)snprintf((char *)create.name, sizeof(create.name), "%s", name);
 	if (ioctl(node, BUFSHARE_IOC_STREAM_CREATE, &create) < 0)
 		return -1;
 	printf("stream %s\n", name);
@@ -82,14 +82,14 @@ static bool say_events(int node, short revents)
 int main(int argc, char **argv)
 {
 	bool stats = argc > 1 && !strcmp(argv[1], "--stats");
-	int count = argc > 1 && !stats ? atoi(argv[1]) : 1, next = 0, node = open_node(0);
+	int count = argc > 1 && !stats ? (int)strtol(argv[1], NULL, 10) : 1, next = 0, node = open_node(0);
 	struct bufshare_export *buffers = calloc((size_t)count, sizeof(*buffers));
 	struct pollfd pfds[2] = { { .fd = node, .events = POLLIN },
 				  { .fd = STDIN_FILENO, .events = POLLIN } };
 	struct bufshare_info info;
 	char line[16];
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	if (stats) {
 		printf("mapped %u alive %u\n", odd_stats().mapped, odd_stats().alive);
 		return EXIT_SUCCESS;
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 			continue;
 		if (!fgets(line, sizeof(line), stdin))
 			break;
-		for (int i = atoi(line); i > 0 && next < count; i--) {
+		for (long i = strtol(line, NULL, 10); i > 0 && next < count; i--) {
 			if (unexport(node, buffers[next++].uuid) < 0)
 				printf("unexport: %s\n", strerror(errno));
 		}

@@ -32,7 +32,7 @@ tap_result(bool good, const char *skipped, const char *file, int line, const cha
 	__builtin_va_list args;
 
 	__builtin_va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	(void)vsnprintf(text, sizeof(text), format, args);
 	__builtin_va_end(args);
 	tap_count++;
 	printf("%sok %d - %s%s%s\n", good ? "" : "not ", tap_count, text, skipped ? " # SKIP " : "",
@@ -41,7 +41,7 @@ tap_result(bool good, const char *skipped, const char *file, int line, const cha
 		tap_failures++;
 		printf("#   at %s:%d\n", file, line);
 	}
-	fflush(stdout);
+	(void)fflush(stdout);
 	return good;
 }
 
@@ -55,7 +55,7 @@ static inline int tap_done(void)
 __attribute__((noreturn)) static inline void tap_bail_out(const char *why)
 {
 	printf("Bail out! %s: %s\n", why, strerror(errno));
-	fflush(stdout);
+	(void)fflush(stdout);
 	exit(EXIT_FAILURE);
 }
 

@@ -62,7 +62,7 @@ static bool same_pages(const struct bufshare_extent *list, uint32_t count, const
 
 static void test_heap(int node)
 {
-	size_t size = 1280 * 720 * 4;
+	size_t size = 1280UL * 720 * 4;
 	struct bufshare_export args;
 	struct bufshare_extent *list;
 	int fd = heap_buffer(size);
@@ -84,7 +84,7 @@ static double now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 

@@ -14,7 +14,8 @@
 #define SIZE (64 * PAGE)
 
 /* An address where no memory is. */
-#define NOWHERE ((void *)8)
+#define NOWHERE_ADDRESS 8
+#define NOWHERE		((void *)NOWHERE_ADDRESS)
 
 static const uint8_t nobody[BUFSHARE_UUID_SIZE] = { 1, 2, 3, 4, 5, 6, 0x40, 7, 0x80 };
 
@@ -162,7 +163,7 @@ static void test_next_buffer(int node)
 	       next.state == BUFSHARE_BUFFER_LIVE && next.pid == getpid(), "its size, state, pid");
 	tap_ok(next.user_len == sizeof(user) && !memcmp(user, back, sizeof(user)), "its user data");
 	next.cursor = 0;
-	next.user = (uintptr_t)NOWHERE;
+	next.user = NOWHERE_ADDRESS;
 	tap_errno(EFAULT, ioctl(node, BUFSHARE_IOC_NEXT_BUFFER, &next), "user data to nowhere");
 
 	/* We are the administrator, who sees those of every file. */
@@ -204,7 +205,7 @@ static void test_extents(int node)
 	args.first = UINT32_MAX;
 	args.count = UINT32_MAX;
 	tap_errno(0, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS from 2^32 - 1 on");
-	args = (struct bufshare_extents){ .count = 1, .extents = (uintptr_t)NOWHERE };
+	args = (struct bufshare_extents){ .count = 1, .extents = NOWHERE_ADDRESS };
 	memcpy(args.uuid, exported.uuid, sizeof(args.uuid));
 	tap_errno(EFAULT, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS to nowhere");
 	memcpy(args.uuid, nobody, sizeof(args.uuid));

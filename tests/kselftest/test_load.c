@@ -12,38 +12,34 @@
 #define WORKERS 4
 #define ROUNDS	12
 
-/* Exports, publishes and unexports, until it is killed. Tells once that it is in its loop. */
-static void work(int number, int ready)
+/* Exports, publishes and unexports until it is killed; tells of each step. */
+static void work(int number, int steps)
 {
 	struct bufshare_stream_create create = { .max_frames = 4 };
 	int node = open_node(0), fd = scattered_buffer(64, NULL);
 	struct bufshare_export args[8];
 
-	snprintf((char *)create.name, sizeof(create.name), "load-%d", number);
+	(void)snprintf((char *)create.name, sizeof(create.name), "load-%d", number);
 	if (node < 0 || fd < 0 || ioctl(node, BUFSHARE_IOC_STREAM_CREATE, &create) < 0)
 		_exit(1);
-	for (uint64_t sequence = 1;; sequence += 8) {
-		for (int i = 0; i < 8; i++) {
-			if (export_fd(node, fd, &args[i]) < 0 ||
-			    publish(node, create.stream_id, args[i].uuid,
-				    sequence + (uint64_t)i, NULL) < 0)
-				_exit(2);
-		}
-		for (int i = 0; i < 7; i++) {
-			if (unexport(node, args[i].uuid) < 0)
-				_exit(3);
-		}
-		if (ready >= 0) {
-			ssize_t ret = write(ready, "r", 1);
+	for (uint64_t sequence = 1;; sequence++) {
+		int i = (int)(sequence % 8);
 
-			close(ready);
-			ready = ret == 1 ? -1 : ready;
-		}
+		if (sequence > 8 && unexport(node, args[i].uuid) < 0)
+			_exit(2);
+		if (export_fd(node, fd, &args[i]) < 0)
+			_exit(3);
+		if (publish(node, create.stream_id, args[i].uuid, sequence, NULL) < 0)
+			_exit(4);
+		if (write(steps, "s", 1) != 1)
+			_exit(5);
 	}
 }
 
 static bool round_of_workers(int round)
 {
+	/* A different moment in each round. */
+	int steps = WORKERS * 8 + round * 13;
 	pid_t pids[WORKERS];
 	bool good = true;
 	int pipefd[2];
@@ -57,14 +53,11 @@ static bool round_of_workers(int round)
 			work(i, pipefd[1]);
 	}
 	close(pipefd[1]);
-	/* They are all in their loops when each has told or died. */
-	for (int i = 0; i < WORKERS; i++)
-		good &= read(pipefd[0], &c, 1) == 1;
-	close(pipefd[0]);
+	while (good && steps--)
+		good = read(pipefd[0], &c, 1) == 1;
 	for (int i = 0; i < WORKERS; i++) {
 		int status;
 
-		usleep((useconds_t)(round * 731 % 5000));
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], &status, 0);
 		if (!WIFSIGNALED(status)) {
@@ -72,6 +65,7 @@ static bool round_of_workers(int round)
 			good = false;
 		}
 	}
+	close(pipefd[0]);
 	return good;
 }
 

@@ -16,7 +16,7 @@
 #include "tap.h"
 
 #define PATIENCE 20 /* seconds for an event */
-#define BUFFERS	 3
+#define BUFFERS  3
 #define FRAMES	 2
 
 static int node;
@@ -138,7 +138,7 @@ int main(void)
 		tap_bail_out("stream");
 	stream = create.stream_id;
 	printf("# stream is there\n");
-	fflush(stdout);
+	(void)fflush(stdout);
 	if (!next_event(node, PATIENCE, &event)) {
 		tap_skip("no consumer on the host", "frames");
 		return tap_done();
