@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -63,12 +64,17 @@ static bool carries_requests(const struct vu_queue *queue)
 	return queue->conn->ops->request_queues & (UINT32_C(1) << queue_index(queue));
 }
 
-/* Never blocks: the eventfd is non-blocking, and a full counter is a signal already. */
+/*
+ * A full counter is a signal already.  It was set to be non-blocking, but the front-end
+ * shares the open file and could undo that: hence the poll.  (What is left is a race that
+ * a hostile VMM would have to win within this call; Linux has no RWF_NOWAIT for it.)
+ */
 static void signal_eventfd(int fd)
 {
 	const uint64_t one = 1;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	if (fd >= 0) {
+	if (fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT) {
 		ssize_t n = write(fd, &one, sizeof(one));
 
 		(void)n;
