@@ -248,3 +248,22 @@ def test_device_that_does_not_answer(machine):
     machine.bind()
     machine.tap("test_ioctl")
     machine.check_clean()
+
+
+@pytest.mark.parametrize("arguments, extra, reason", [
+    ("intel_iommu=on", ("-device", "intel-iommu"), "behind an IOMMU"),
+    ("swiotlb=force", (), "bounce buffers"),
+], ids=["iommu", "swiotlb"])
+def test_refuses_addresses_that_mean_nothing(lab, kernel, arguments, extra, reason):
+    daemon = lab.daemon(vms=["vm0"])
+    vm = lab.vm(kernel, daemon=daemon.sockets["vm0"], kernel_arguments=arguments, extra=extra)
+    vm.run(f"modprobe virtio_bufshare; test ! -e /dev/bufshare0 && dmesg | grep '{reason}'")
+    assert not COMPLAINTS.findall(vm.run("dmesg").stdout.decode())
+
+
+def test_refuses_to_suspend(machine):
+    result = machine.vm.run("echo freeze >/sys/power/state", check=False)
+    assert result.status != 0
+    machine.run("dmesg | grep 'cannot suspend while the host may use shared buffers'")
+    machine.tap("test_ioctl")
+    machine.check_clean()

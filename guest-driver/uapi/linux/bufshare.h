@@ -144,7 +144,8 @@ enum bufshare_clock {
  * BUFSHARE_IOC_PUBLISH: hand a frame to the consumers of a stream.
  *
  * ENOENT  no such stream or buffer of this file   EBUSY  the buffer is in flight
- * EAGAIN  max_frames are in flight                EINVAL sequence did not grow
+ * EINVAL  sequence did not grow
+ * EAGAIN  max_frames are in flight, or back but their release is not yet read
  */
 struct bufshare_publish {
 	__u32 stream_id;
@@ -158,7 +159,12 @@ struct bufshare_publish {
 
 /*
  * read(2) gives whole events, poll(2) tells that there are any.  No event is
- * lost: each frame in flight holds the room for its release.
+ * lost: each frame in flight holds the room for its release.  A frame that went to
+ * nobody (listeners 0) has none.  After STREAM_DESTROY there are none of that stream.
+ *
+ * EAGAIN  no event, O_NONBLOCK     EINVAL  no room for one
+ * EIO     the device does not answer any more (poll: POLLERR)
+ * After GONE read gives 0 (poll: POLLHUP).
  */
 enum bufshare_event_type {
 	BUFSHARE_EVENT_FRAME_RELEASED = 1,
