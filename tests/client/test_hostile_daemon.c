@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ struct answer {
 static struct daemon {
 	char path[64];
 	int listen_fd;
+	_Atomic int fd; /* the connection; -1: none yet */
 	pthread_t thread;
 	struct answer answers[4];
 	unsigned int num_answers;
@@ -81,6 +83,7 @@ static void *serve(void *arg)
 	int fd = accept4(fake.listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)arg;
+	atomic_store(&fake.fd, fd);
 	if (recv(fd, request, sizeof(request), 0) > 0) {
 		struct bufshare_msg_hello_reply hello = { .hdr = *hdr };
 
@@ -107,7 +110,6 @@ static void *serve(void *arg)
 		}
 		send_packet(fd, answer->data, answer->len, answer->fd, answer->num_fds);
 	}
-	close(fd);
 	return NULL;
 }
 
@@ -137,7 +139,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	/* A test that failed has left it open. */
+	(void)shutdown(fake.fd, SHUT_RDWR);
 	(void)pthread_join(fake.thread, NULL);
+	close(fake.fd);
 	close(fake.listen_fd);
 	(void)unlink(fake.path);
 	return 0;

@@ -259,7 +259,7 @@ static void events_between(void **state)
 {
 	struct fixture *f = *state;
 	struct bufshare *handle = open_library(f);
-	uint32_t stream = guest_make_stream(f, "camera"), consumer;
+	uint32_t stream = guest_make_stream(f, "camera"), consumer, page = 0;
 	struct pollfd pfd = { .fd = bufshare_get_fd(handle), .events = POLLIN };
 	uint8_t uuids[40][UUID_SIZE];
 	struct bufshare_stats stats;
@@ -267,15 +267,22 @@ static void events_between(void **state)
 
 	assert_int_equal(bufshare_stream_join(handle, "vm0", "camera", &consumer), 0);
 	assert_int_equal(poll(&pfd, 1, 0), 0);
+	/* One that came before a reply: only the library has it now. */
+	guest_make_buffer(f, &page, 1, uuids[0]);
+	assert_int_equal(guest_publish(f, stream, uuids[0], 1), 1);
+	assert_int_equal(bufshare_get_stats(handle, &stats), 0);
+	assert_int_equal(poll(&pfd, 1, 0), 1);
+	assert_int_equal(bufshare_next_event(handle, &event), 0);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
 	for (uint32_t i = 0; i < 40; i++) {
 		guest_make_buffer(f, &i, 1, uuids[i]);
-		assert_int_equal(guest_publish(f, stream, uuids[i], i + 1), 1);
+		assert_int_equal(guest_publish(f, stream, uuids[i], i + 2), 1);
 	}
 	assert_int_equal(bufshare_get_stats(handle, &stats), 0);
-	assert_int_equal(stats.frames_published, 40);
-	assert_int_equal(stats.buffers, 40);
+	assert_int_equal(stats.frames_published, 41);
+	assert_int_equal(stats.buffers, 41);
 	assert_int_equal(stats.guests, 1);
-	for (uint64_t sequence = 1; sequence <= 40; sequence++) {
+	for (uint64_t sequence = 2; sequence <= 41; sequence++) {
 		assert_int_equal(poll(&pfd, 1, 0), 1);
 		assert_int_equal(bufshare_next_event(handle, &event), 0);
 		assert_int_equal(event.sequence, sequence);
