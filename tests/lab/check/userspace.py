@@ -20,7 +20,7 @@ def _build_and_test(stage, folder, *options, env=None):
         if status:
             stage.failed(f"{stage.name}: meson setup", log)
             return
-    status, log = stage.run(["ninja", "-C", build], f"{stage.name}-build")
+    status, log = stage.run(["ninja", "-C", build, "all", "meson-test-prereq"], f"{stage.name}-build")
     stage.verdict(status == 0, f"{stage.name}: build", log)
     if status:
         return
