@@ -267,3 +267,26 @@ def test_refuses_to_suspend(machine):
     machine.run("dmesg | grep 'cannot suspend while the host may use shared buffers'")
     machine.tap("test_ioctl")
     machine.check_clean()
+
+
+@pytest.mark.parametrize("daemon_dies", [False, True], ids=["daemon-lives", "daemon-dies"])
+def test_unplug(machine, lab, daemon_dies):
+    machine.run("echo 2 >/sys/module/virtio_bufshare/parameters/request_timeout")
+    holder, uuids = machine.hold(3)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[1])
+    if daemon_dies:
+        machine.daemon.process.kill()
+    machine.vm.detach()
+    assert holder.wait() == 0
+    assert "event type=3 value=0 sequence=0" in holder.stdout.decode().splitlines()
+    machine.check_clean()
+    machine.run("test ! -e /dev/bufshare0")
+
+    daemon = lab.daemon(vms=["vm0"], name="second")
+    # The driver says this once the node is there: for the first device, then for the second.
+    plugged = machine.vm.spawn("exec grep -m2 'is \"vm0\" on the host' /dev/kmsg")
+    machine.vm.attach(daemon.sockets["vm0"])
+    assert plugged.wait() == 0
+    machine.tap("test_ioctl")
+    machine.check_clean()
