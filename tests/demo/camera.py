@@ -64,8 +64,7 @@ def run(lab, kernel, frames, out):
     vm = lab.vm(kernel, name=VM, daemon=daemon.sockets[VM], modules=["vivid", "virtio_bufshare"])
     say(f"  first command after {vm.boot_seconds:.1f} s")
 
-    command = paths.VM_BUILD / "client" / "bufshare"
-    consumer = [command, "capture", f"{VM}/{STREAM}", "--wait", "--json", "--extents"]
+    consumer = [paths.CLIENT, "capture", f"{VM}/{STREAM}", "--wait", "--json", "--extents"]
     capture = lab.process([*consumer, f"--frames={frames}", f"--every={max(1, frames // 5)}", "--marker",
                            f"--out={out}"], "capture", env=lab.environment)
     onlooker = lab.process([*consumer, "--frames=0", "--every=0", f"--out={out}"], "onlooker",

@@ -9,6 +9,7 @@ TREE = LAB.parent.parent
 BUILD = TREE / "build"
 # User space as guests and VM tests run it: built in the trixie root, without sanitizers.
 VM_BUILD = BUILD / "vm"
+CLIENT = VM_BUILD / "client" / "bufshare"
 CACHE = pathlib.Path(os.environ.get("BUFSHARE_CACHE", "/var/cache/bufshare"))
 
 

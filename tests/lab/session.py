@@ -59,7 +59,7 @@ class Session:
 
     def client(self, *arguments, **options):
         """Runs the bufshare command on the host."""
-        return self.run([paths.VM_BUILD / "client" / "bufshare", *arguments], **options)
+        return self.run([paths.CLIENT, *arguments], **options)
 
     def describe(self):
         """Consoles and logs, for the report of a failed test."""

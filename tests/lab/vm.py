@@ -49,7 +49,8 @@ class Vm:
     modules: modules that the guest loads before its first command
     files: {path in the guest: path here}, besides our own programs
     overlay: "ours" brings our module and programs; None brings nothing of ours
-    memory, share: guest RAM, a memfd; share=False is the mistake that users make
+    memory, share: guest RAM, a memfd ("512M", or with QEMU's slots=,maxmem= behind it); share=False is
+        the mistake that users make
     extra: further QEMU arguments
     """
 
@@ -77,7 +78,7 @@ class Vm:
         self.boot_seconds = None
         self.devices = [
             "-machine", f"{machine},memory-backend=mem", "-m", memory, "-smp", str(smp),
-            "-object", f"memory-backend-memfd,id=mem,size={memory},share={'on' if share else 'off'}",
+            "-object", f"memory-backend-memfd,id=mem,size={memory.split(',')[0]},share={'on' if share else 'off'}",
             "-device", "virtio-serial-pci,id=lab-serial,max_ports=2",
             "-device", "virtserialport,bus=lab-serial.0,nr=1,chardev=agent,name=lab.agent",
         ]
