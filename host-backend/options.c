@@ -16,6 +16,7 @@
 #define DEFAULT_MAX_BYTES   (UINT64_C(4) << 30)
 #define DEFAULT_MAX_BUFFERS 4096
 #define DEFAULT_MAX_EXTENTS (1U << 20)
+#define DEFAULT_MAX_ARENAS  64
 #define DEFAULT_MAX_STREAMS 64
 
 enum {
@@ -26,6 +27,7 @@ enum {
 	OPT_MAX_BYTES,
 	OPT_MAX_BUFFERS,
 	OPT_MAX_EXTENTS,
+	OPT_MAX_ARENAS,
 	OPT_MAX_STREAMS,
 	OPT_MAX_FRAMES,
 	OPT_MAX_CLIENTS,
@@ -45,6 +47,7 @@ static const struct option long_options[] = {
 	{ "max-bytes", required_argument, NULL, OPT_MAX_BYTES },
 	{ "max-buffers", required_argument, NULL, OPT_MAX_BUFFERS },
 	{ "max-extents", required_argument, NULL, OPT_MAX_EXTENTS },
+	{ "max-arenas", required_argument, NULL, OPT_MAX_ARENAS },
 	{ "max-streams", required_argument, NULL, OPT_MAX_STREAMS },
 	{ "max-frames", required_argument, NULL, OPT_MAX_FRAMES },
 	{ "max-clients", required_argument, NULL, OPT_MAX_CLIENTS },
@@ -73,6 +76,7 @@ void options_print_help(void)
 	       "  --max-bytes=N[KMGT]      sum of its buffers' sizes (%lluG)\n"
 	       "  --max-buffers=N          (%u)\n"
 	       "  --max-extents=N          pieces of memory of all its buffers (%u)\n"
+	       "  --max-arenas=N           files of its memory that they may lie in (%u)\n"
 	       "  --max-streams=N          (%u)\n"
 	       "  --max-frames=N           in flight on one stream, 1 to %u (%u)\n"
 	       "limits of host programs:\n"
@@ -83,7 +87,8 @@ void options_print_help(void)
 	       "  --print-capabilities     as QEMU's conventions for backends ask, in JSON\n"
 	       "  --verbose, --version, --help\n",
 	       (unsigned long long)(DEFAULT_MAX_BYTES >> 30), DEFAULT_MAX_BUFFERS,
-	       DEFAULT_MAX_EXTENTS, DEFAULT_MAX_STREAMS, VIRTIO_BUFSHARE_MAX_FRAMES,
+	       DEFAULT_MAX_EXTENTS, DEFAULT_MAX_ARENAS, DEFAULT_MAX_STREAMS,
+	       VIRTIO_BUFSHARE_MAX_FRAMES,
 	       VIRTIO_BUFSHARE_MAX_FRAMES, CLIENT_MAX_CLIENTS_DEFAULT, CLIENT_MAX_HOLDS_DEFAULT);
 }
 
@@ -248,6 +253,8 @@ static int parse_one(struct options *options, int opt, const char *name, const c
 		return parse_u32(name, arg, 1, 1U << 24, &limits->max_buffers);
 	case OPT_MAX_EXTENTS:
 		return parse_u32(name, arg, 1, 1U << 28, &limits->max_extents);
+	case OPT_MAX_ARENAS:
+		return parse_u32(name, arg, 1, 65536, &limits->max_arenas);
 	case OPT_MAX_STREAMS:
 		return parse_u32(name, arg, 1, 4096, &limits->max_streams);
 	case OPT_MAX_FRAMES:
@@ -283,6 +290,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 			.max_bytes = DEFAULT_MAX_BYTES,
 			.max_buffers = DEFAULT_MAX_BUFFERS,
 			.max_extents = DEFAULT_MAX_EXTENTS,
+			.max_arenas = DEFAULT_MAX_ARENAS,
 			.max_streams = DEFAULT_MAX_STREAMS,
 			.max_frames = VIRTIO_BUFSHARE_MAX_FRAMES,
 		},

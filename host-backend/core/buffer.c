@@ -22,7 +22,7 @@ static struct extent *extents_of(struct buffer *buffer)
 static void charge(struct peer *owner, struct buffer *buffer)
 {
 	owner->num_bytes += buffer->size;
-	owner->num_extents += buffer->declared;
+	owner->num_extents += buffer->charged;
 	owner->num_buffers++;
 	list_append(&owner->buffers, &buffer->owner_link);
 	buffer->owner = owner;
@@ -33,30 +33,38 @@ static void discharge(struct buffer *buffer)
 	struct peer *owner = buffer->owner;
 
 	owner->num_bytes -= buffer->size;
-	owner->num_extents -= buffer->declared;
+	owner->num_extents -= buffer->charged;
 	owner->num_buffers--;
 	list_remove(&buffer->owner_link);
 	buffer->owner = NULL;
 }
 
+/* Gives back all that grows with what the owner sent. */
+static void drop_contents(struct buffer *buffer)
+{
+	arena_set_cut(&buffer->arenas, 0);
+	if (buffer->capacity > 1)
+		free(buffer->extents.many);
+	buffer->core->stats.extents -= buffer->num_extents;
+	buffer->num_extents = 0;
+	buffer->capacity = 1;
+	free(buffer->user);
+	buffer->user = NULL;
+	buffer->desc.user_len = 0;
+}
+
 static void buffer_free(struct buffer *buffer)
 {
 	struct core_stats *stats = &buffer->core->stats;
-	struct extent *extents = extents_of(buffer);
 
 	if (buffer->owner)
 		discharge(buffer);
 	registry_remove(buffer->core, buffer);
 	stats->buffers--;
 	stats->bytes -= buffer->size;
-	stats->extents -= buffer->num_extents;
-	for (uint32_t i = 0; i < buffer->num_extents; i++)
-		arena_unref(extents[i].arena);
-	if (buffer->capacity > 1)
-		free(buffer->extents.many);
+	drop_contents(buffer);
 	if (buffer->dmabuf >= 0)
 		close(buffer->dmabuf);
-	free(buffer->user);
 	free(buffer);
 }
 
@@ -101,6 +109,7 @@ int buffer_create(struct peer *owner, const struct buffer_spec *spec, struct buf
 	buffer->core = core;
 	buffer->size = spec->size;
 	buffer->declared = spec->num_extents;
+	buffer->charged = spec->num_extents;
 	buffer->capacity = 1;
 	buffer->dmabuf = -1;
 	buffer->state = VIRTIO_BUFSHARE_BUFFER_FILLING;
@@ -169,19 +178,54 @@ static void fit(struct buffer *buffer)
 	buffer->capacity = buffer->num_extents;
 }
 
+static bool follows(const struct extent *last, const struct extent *extent)
+{
+	return last && last->arena == extent->arena && last->offset + last->len == extent->offset;
+}
+
+static struct extent *last_extent(struct buffer *buffer)
+{
+	return buffer->num_extents ? &extents_of(buffer)[buffer->num_extents - 1] : NULL;
+}
+
+/* How many append() will keep of @num. */
+static uint32_t count_kept(struct buffer *buffer, const struct extent *extents, uint32_t num)
+{
+	const struct extent *last = last_extent(buffer);
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < num; i++) {
+		kept += !follows(last, &extents[i]);
+		last = &extents[i];
+	}
+	return kept;
+}
+
 static void append(struct buffer *buffer, const struct extent *extent)
 {
-	struct extent *extents = extents_of(buffer);
-	struct extent *last = buffer->num_extents ? &extents[buffer->num_extents - 1] : NULL;
+	struct extent *last = last_extent(buffer);
 
-	if (last && last->arena == extent->arena && last->offset + last->len == extent->offset) {
+	if (follows(last, extent)) {
 		last->len += extent->len;
 		return;
 	}
-	extents[buffer->num_extents] = *extent;
-	arena_ref(extent->arena);
+	extents_of(buffer)[buffer->num_extents] = *extent;
 	buffer->num_extents++;
 	buffer->core->stats.extents++;
+}
+
+/* Room for @kept more extents, and references on the arenas of @extents. */
+static int prepare(struct buffer *buffer, const struct extent *extents, uint32_t num,
+		   uint32_t kept)
+{
+	uint32_t num_arenas = buffer->arenas.num;
+	int ret = make_room(buffer, kept);
+
+	for (uint32_t i = 0; i < num && ret == 0; i++)
+		ret = arena_set_add(&buffer->arenas, extents[i].arena);
+	if (ret < 0)
+		arena_set_cut(&buffer->arenas, num_arenas);
+	return ret;
 }
 
 static void tell_added(struct buffer *buffer)
@@ -195,33 +239,51 @@ static void tell_added(struct buffer *buffer)
 	}
 }
 
+int buffer_may_add(const struct buffer *buffer, uint32_t first, uint32_t count, uint64_t len)
+{
+	if (buffer->state != VIRTIO_BUFSHARE_BUFFER_FILLING || first != buffer->sent || !count)
+		return -EINVAL;
+	if (count > buffer->declared - buffer->sent || len > buffer->size - buffer->sum)
+		return -EBADMSG;
+	if (count == buffer->declared - buffer->sent && len != buffer->size - buffer->sum)
+		return -EBADMSG;
+	return 0;
+}
+
 int buffer_add_extents(struct buffer *buffer, uint32_t first, uint32_t count,
 		       const struct extent *extents, uint32_t num_extents)
 {
-	uint64_t sum = buffer->sum;
-	bool last;
+	struct peer *owner = buffer->owner;
+	uint32_t kept, more = 0;
+	uint64_t len = 0;
 	int ret;
 
-	if (buffer->state != VIRTIO_BUFSHARE_BUFFER_FILLING || first != buffer->sent || !count)
-		return -EINVAL;
-	if (count > buffer->declared - buffer->sent)
-		return -EBADMSG;
-	last = count == buffer->declared - buffer->sent;
 	for (uint32_t i = 0; i < num_extents; i++) {
-		if (__builtin_add_overflow(sum, extents[i].len, &sum) || sum > buffer->size)
+		if (__builtin_add_overflow(len, extents[i].len, &len))
 			return -EBADMSG;
 	}
-	if (last && sum != buffer->size)
-		return -EBADMSG;
-	ret = make_room(buffer, num_extents);
+	ret = buffer_may_add(buffer, first, count, len);
+	if (ret < 0)
+		return ret;
+	kept = count_kept(buffer, extents, num_extents);
+	if (kept > UINT32_MAX - buffer->num_extents)
+		return -EDQUOT;
+	if (buffer->num_extents + kept > buffer->charged)
+		more = buffer->num_extents + kept - buffer->charged;
+	/* What is charged now was within the limit. */
+	if (more > owner->limits.max_extents - owner->num_extents)
+		return -EDQUOT;
+	ret = prepare(buffer, extents, num_extents, kept);
 	if (ret < 0)
 		return ret;
 
 	for (uint32_t i = 0; i < num_extents; i++)
 		append(buffer, &extents[i]);
-	buffer->sum = sum;
+	buffer->charged += more;
+	owner->num_extents += more;
+	buffer->sum += len;
 	buffer->sent += count;
-	if (last) {
+	if (buffer->sent == buffer->declared) {
 		fit(buffer);
 		buffer->state = VIRTIO_BUFSHARE_BUFFER_LIVE;
 		tell_added(buffer);
@@ -280,10 +342,12 @@ void buffer_destroy(struct buffer *buffer, uint32_t *ret_users)
 		buffer_free(buffer);
 }
 
+/* A dma-buf stays: it is of the users, who have it anyway, and holds its own pages. */
 void buffer_orphan(struct buffer *buffer, enum removed_reason reason)
 {
 	detach(buffer, reason);
 	discharge(buffer);
+	drop_contents(buffer);
 	if (!buffer->users)
 		buffer_free(buffer);
 }
@@ -313,7 +377,7 @@ struct buffer *buffer_find_owned(struct peer *owner, const uint8_t uuid[UUID_SIZ
 	return buffer && buffer->owner == owner ? buffer : NULL;
 }
 
-static struct hold *find_hold(const struct peer *peer, struct buffer *buffer)
+static struct hold *find_hold(const struct peer *peer, const struct buffer *buffer)
 {
 	list_for_each(link, &buffer->holds) {
 		struct hold *hold = list_entry(link, struct hold, buffer_link);
@@ -385,6 +449,12 @@ struct buffer *buffer_find_held(struct peer *peer, const uint8_t uuid[UUID_SIZE]
 	return buffer && find_hold(peer, buffer) ? buffer : NULL;
 }
 
+bool buffer_has_user(const struct buffer *buffer, const struct peer *peer)
+{
+	return find_hold(peer, buffer) ||
+	       (buffer->stream && stream_has_holder(buffer->stream, buffer, peer));
+}
+
 int buffer_put(struct peer *peer, const uint8_t uuid[UUID_SIZE])
 {
 	struct buffer *buffer = registry_find(peer->core, uuid);
@@ -435,6 +505,12 @@ const struct extent *buffer_extents(const struct buffer *buffer, uint32_t *ret_n
 {
 	*ret_num = buffer->num_extents;
 	return buffer->capacity > 1 ? buffer->extents.many : &buffer->extents.one;
+}
+
+struct arena *const *buffer_arenas(const struct buffer *buffer, uint32_t *ret_num)
+{
+	*ret_num = buffer->arenas.num;
+	return arena_set_get(&buffer->arenas);
 }
 
 int buffer_dmabuf(const struct buffer *buffer)

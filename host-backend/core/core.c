@@ -18,7 +18,6 @@ int core_create(struct core **ret_core)
 	}
 	list_init(&core->peers);
 	list_init(&core->watchers);
-	list_init(&core->arenas);
 	slots_init(&core->buffers);
 	slots_init(&core->streams);
 	*ret_core = core;

@@ -38,7 +38,9 @@ struct consumer;
 struct core_limits {
 	uint64_t max_bytes;    /* of the buffers it owns */
 	uint32_t max_buffers;  /* that it owns */
-	uint32_t max_extents;  /* of the buffers it owns, as the owner counts them */
+	/* Of the buffers it owns: of each, as the owner counts them or as kept here, if more. */
+	uint32_t max_extents;
+	uint32_t max_arenas;   /* files that its buffers lie in, each an fd of ours */
 	uint32_t max_streams;  /* that it owns */
 	uint32_t max_frames;   /* in flight, each stream; at most VIRTIO_BUFSHARE_MAX_FRAMES */
 	uint32_t max_holds;    /* of other peers' buffers */
@@ -61,18 +63,20 @@ bool name_is_valid(const char *name);
 /* ---- arenas: one fd that holds pages ---- */
 
 /*
- * Finds the arena of the file behind @fd (by device and inode) or makes one.
+ * Finds @owner's arena of the file behind @fd or makes one.  Peers never share an arena,
+ * not even of the same file: each is charged for what it keeps open, and no two files can
+ * be mistaken for one another where that would show a peer's memory to the other's users.
  * @fd: borrowed; the arena keeps a duplicate.  The caller gets a reference.
- * The caller has checked the file (type, seals, size).
+ * The caller has checked the file (type, seals, size).  -EDQUOT: max_arenas.
  */
-int arena_get(struct core *core, int fd, struct arena **ret_arena);
+int arena_get(struct peer *owner, int fd, struct arena **ret_arena);
 struct arena *arena_ref(struct arena *arena);
 void arena_unref(struct arena *arena); /* NULL is fine */
 int arena_fd(const struct arena *arena); /* borrowed */
 
 /* Page-aligned, inside the arena; the caller has checked both. */
 struct extent {
-	struct arena *arena;
+	struct arena *arena; /* of the buffer's owner */
 	uint64_t offset; /* bytes in the arena's file */
 	uint64_t len;	 /* bytes, not 0 */
 };
@@ -173,12 +177,18 @@ int desc_check(const struct virtio_bufshare_desc *desc, uint64_t size);
 int buffer_create(struct peer *owner, const struct buffer_spec *spec,
 		  struct buffer **ret_buffer);
 /*
- * Appends extents.  @first: how many the owner had sent before (-EINVAL if not);
- * @count: how many of the owner's extents @extents stands for: memory that is one
- * extent for the owner can be several here, or be merged.  The arenas are
- * referenced, the array is copied; neighbours are merged.
- * The last extent makes the buffer LIVE if the sum is the size; otherwise -EBADMSG,
- * and too many or too long is -EBADMSG at once.  On failure nothing changed.
+ * Whether @count of the owner's extents, @len bytes in all, may be appended after @first:
+ * what buffer_add_extents() would say of them, asked before the work of finding out where
+ * they lie.  -EINVAL: not FILLING, or @first is not how many the owner had sent before;
+ * -EBADMSG: too many, too long, or the last ones and the sum is not the size.
+ */
+int buffer_may_add(const struct buffer *buffer, uint32_t first, uint32_t count, uint64_t len);
+/*
+ * Appends extents.  @count: how many of the owner's extents @extents stands for: memory
+ * that is one extent for the owner can be several here, or be merged.  The arenas are
+ * referenced, the array is copied; neighbours are merged.  The last extent makes the
+ * buffer LIVE.  As buffer_may_add(), and -EDQUOT: more are to be kept than max_extents
+ * leaves.  On failure nothing changed.
  */
 int buffer_add_extents(struct buffer *buffer, uint32_t first, uint32_t count,
 		       const struct extent *extents, uint32_t num_extents);
@@ -201,6 +211,8 @@ int buffer_get(struct peer *peer, const uint8_t uuid[UUID_SIZE], struct buffer *
 int buffer_put(struct peer *peer, const uint8_t uuid[UUID_SIZE]);
 /* The buffer if @peer has a hold on it (also a dead one), else NULL. */
 struct buffer *buffer_find_held(struct peer *peer, const uint8_t uuid[UUID_SIZE]);
+/* Whether @peer has a hold on it or a frame of it. */
+bool buffer_has_user(const struct buffer *buffer, const struct peer *peer);
 
 const uint8_t *buffer_uuid(const struct buffer *buffer);
 /* "" once the owner is gone. */
@@ -211,8 +223,13 @@ uint32_t buffer_state(const struct buffer *buffer); /* enum virtio_bufshare_buff
 uint32_t buffer_users(const struct buffer *buffer);
 const struct virtio_bufshare_desc *buffer_desc(const struct buffer *buffer);
 const uint8_t *buffer_user_data(const struct buffer *buffer); /* desc->user_len bytes */
-/* Borrowed; valid until the buffer changes. */
+/*
+ * Borrowed; valid until the buffer changes.  Once the owner has reset or is gone there are
+ * none: nobody can get the buffer any more, and what is kept would be charged to nobody.
+ */
 const struct extent *buffer_extents(const struct buffer *buffer, uint32_t *ret_num);
+/* The arenas of these, each once, in the order in which the extents name them. */
+struct arena *const *buffer_arenas(const struct buffer *buffer, uint32_t *ret_num);
 
 /*
  * A dma-buf made of the buffer, kept here so that it is made once; -1: none yet.

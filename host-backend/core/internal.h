@@ -6,7 +6,7 @@
  * ends them all when it goes.  A buffer lives while it has an owner that did not
  * destroy it, or users: holds, and frames in flight, one for each consumer that has
  * the frame.  A stream lives while it has an owner that did not destroy it, or
- * consumers.  An arena lives while an extent or a caller refers to it.
+ * consumers.  An arena lives while a buffer or a caller refers to it.
  */
 #ifndef CORE_INTERNAL_H
 #define CORE_INTERNAL_H
@@ -19,7 +19,6 @@
 struct core {
 	struct list peers;
 	struct list watchers; /* peers that watch anything */
-	struct list arenas;
 
 	struct buffer **buckets; /* by UUID, with those that only a holder knows */
 	uint32_t num_buckets;	 /* a power of two */
@@ -32,11 +31,20 @@ struct core {
 };
 
 struct arena {
-	struct core *core;
-	struct list link; /* core.arenas */
+	struct peer *owner; /* NULL: gone */
+	struct list link;   /* peer.arenas */
 	uint64_t dev, ino;
 	uint32_t refs;
 	int fd; /* owned */
+};
+
+/* Arenas, each once, with a reference on each.  All 0 is an empty one. */
+struct arena_set {
+	union {
+		struct arena *one; /* of most buffers there is but one */
+		struct arena **many; /* capacity > 0 */
+	} arenas;
+	uint32_t num, capacity;
 };
 
 struct peer {
@@ -52,13 +60,14 @@ struct peer {
 	uint64_t told; /* the round in which it was told last: nobody is told twice */
 
 	struct core_limits limits;
+	struct list arenas;    /* struct arena.link */
 	struct list buffers;   /* owned */
 	struct list streams;   /* owned */
 	struct list holds;     /* struct hold.peer_link */
 	struct list consumers; /* struct consumer.peer_link */
 
 	uint64_t num_bytes;
-	uint32_t num_buffers, num_extents, num_streams;
+	uint32_t num_buffers, num_extents, num_streams, num_arenas;
 	uint32_t num_holds, num_consumers;
 	uint32_t last_stream_id, last_consumer_id;
 
@@ -96,6 +105,8 @@ struct buffer {
 	} extents;
 	uint32_t num_extents, capacity; /* as kept here */
 	uint32_t declared, sent;	/* as the owner counts them */
+	uint32_t charged;		/* extents, to the owner */
+	struct arena_set arenas;	/* that the extents lie in */
 
 	uint32_t users; /* holds, each time counted, and consumers with a frame of it */
 	uint32_t place; /* in core.buffers */
@@ -139,6 +150,15 @@ static inline bool peer_may_see(const struct peer *peer, const struct peer *owne
 
 struct peer *peer_find_guest(struct core *core, const char *label);
 
+/* arena.c */
+/* Adds it if it is not there.  0 or -ENOMEM. */
+int arena_set_add(struct arena_set *set, struct arena *arena);
+/* Takes away all but the first @keep. */
+void arena_set_cut(struct arena_set *set, uint32_t keep);
+struct arena *const *arena_set_get(const struct arena_set *set);
+/* The owner is gone; who refers to its arenas keeps them. */
+void arenas_disown(struct peer *owner);
+
 /* Random, version 4 (RFC 9562, 5.4).  0 or a negative errno. */
 int uuid_generate_v4(uint8_t ret_uuid[UUID_SIZE]);
 
@@ -158,6 +178,9 @@ void hold_drop(struct hold *hold);
 
 void stream_end(struct stream *stream, enum removed_reason reason);
 
+/* Whether the peer has a frame of the buffer, which is in flight on the stream. */
+bool stream_has_holder(const struct stream *stream, const struct buffer *buffer,
+		       const struct peer *peer);
 /* Calls @tell for everybody who has a frame of the buffer. */
 void stream_tell_holders(struct stream *stream, const struct buffer *buffer,
 			 enum removed_reason reason,

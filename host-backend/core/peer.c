@@ -45,6 +45,7 @@ int peer_create(struct core *core, enum peer_kind kind, const char *label, bool 
 	peer->priv = priv;
 	memcpy(peer->label, label, len + 1);
 	list_init(&peer->watch_link);
+	list_init(&peer->arenas);
 	list_init(&peer->buffers);
 	list_init(&peer->streams);
 	list_init(&peer->holds);
@@ -77,6 +78,7 @@ void peer_destroy(struct peer *peer)
 		consumer_leave(list_entry(peer->consumers.next, struct consumer, peer_link));
 	while (!list_empty(&peer->holds))
 		hold_drop(list_entry(peer->holds.next, struct hold, peer_link));
+	arenas_disown(peer);
 	list_remove(&peer->link);
 	--*count_of(peer);
 	free(peer);

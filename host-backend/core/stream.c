@@ -283,22 +283,41 @@ static void release(struct consumer *consumer, unsigned int place)
 	buffer_unuse(buffer);
 }
 
-void stream_tell_holders(struct stream *stream, const struct buffer *buffer,
-			 enum removed_reason reason,
-			 void (*tell)(struct peer *peer, const struct buffer *buffer,
-				      enum removed_reason reason))
+/* The bit of the place at which the buffer is in flight; 0: it is not. */
+static uint64_t place_of(const struct stream *stream, const struct buffer *buffer)
 {
 	uint64_t left = stream->in_flight;
 
 	while (left && stream->frames[__builtin_ctzll(left)].buffer != buffer)
 		left &= left - 1;
-	if (!left)
-		return;
-	left &= -left; /* that place alone */
+	return left & -left;
+}
+
+bool stream_has_holder(const struct stream *stream, const struct buffer *buffer,
+		       const struct peer *peer)
+{
+	uint64_t place = place_of(stream, buffer);
+
 	list_for_each(link, &stream->consumers) {
 		struct consumer *consumer = list_entry(link, struct consumer, stream_link);
 
-		if (consumer->held & left)
+		if (consumer->peer == peer && (consumer->held & place))
+			return true;
+	}
+	return false;
+}
+
+void stream_tell_holders(struct stream *stream, const struct buffer *buffer,
+			 enum removed_reason reason,
+			 void (*tell)(struct peer *peer, const struct buffer *buffer,
+				      enum removed_reason reason))
+{
+	uint64_t place = place_of(stream, buffer);
+
+	list_for_each(link, &stream->consumers) {
+		struct consumer *consumer = list_entry(link, struct consumer, stream_link);
+
+		if (consumer->held & place)
 			tell(consumer->peer, buffer, reason);
 	}
 }

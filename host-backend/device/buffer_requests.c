@@ -22,9 +22,14 @@ static int add_extents(struct device *device, struct buffer *buffer, uint32_t fi
 		       const struct virtio_bufshare_extent *extents, uint32_t count)
 {
 	struct extent_list list;
+	uint64_t len;
 	int ret;
 
-	ret = extent_list_init(&list, device, extents, count);
+	ret = extents_check(extents, count, &len);
+	if (ret == 0)
+		ret = buffer_may_add(buffer, first, count, len);
+	if (ret == 0)
+		ret = extent_list_init(&list, device, extents, count);
 	if (ret < 0)
 		return ret;
 	ret = buffer_add_extents(buffer, first, count, list.extents, list.num);

@@ -44,7 +44,7 @@ static int add_piece(void *arg, const struct vu_mem_piece *piece)
 	if (arena) {
 		arena_ref(arena);
 	} else {
-		int ret = arena_get(walk->device->core, piece->fd, &arena);
+		int ret = arena_get(walk->device->peer, piece->fd, &arena);
 
 		if (ret < 0)
 			return ret;
@@ -55,6 +55,21 @@ static int add_piece(void *arg, const struct vu_mem_piece *piece)
 		.offset = piece->offset,
 		.len = piece->len,
 	};
+	return 0;
+}
+
+int extents_check(const struct virtio_bufshare_extent *extents, uint32_t count, uint64_t *ret_len)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t addr = le64toh(extents[i].addr), len = le64toh(extents[i].len);
+
+		if (!len || (addr | len) % DEVICE_EXTENT_ALIGN ||
+		    __builtin_add_overflow(sum, len, &sum))
+			return -EBADMSG;
+	}
+	*ret_len = sum;
 	return 0;
 }
 
@@ -69,12 +84,6 @@ int extent_list_init(struct extent_list *list, struct device *device,
 	};
 	int ret;
 
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t addr = le64toh(extents[i].addr), len = le64toh(extents[i].len);
-
-		if (!len || (addr | len) % DEVICE_EXTENT_ALIGN)
-			return -EBADMSG;
-	}
 	list->num = 0;
 	list->extents = calloc(walk.capacity, sizeof(*list->extents));
 	if (!list->extents)

@@ -58,10 +58,13 @@ struct extent_list {
 	uint32_t num;
 };
 
+/* Sums up @count extents of the wire.  -EBADMSG: one is not aligned or empty, or a wrap. */
+int extents_check(const struct virtio_bufshare_extent *extents, uint32_t count, uint64_t *ret_len);
 /*
- * Translates @count extents of the wire.  -EBADMSG: one is not aligned or empty;
- * -EFAULT: a part is not guest RAM; -EDQUOT: they fall into too many pieces; -ENOMEM or
- * an errno of arena_get().  On success extent_list_finish() is due.
+ * Translates @count extents that extents_check() found good.  Its work grows with their sum,
+ * which buffer_may_add() has to have accepted.  -EFAULT: a part is not guest RAM; -EDQUOT:
+ * they fall into too many pieces; -ENOMEM or an errno of arena_get().  On success
+ * extent_list_finish() is due.
  */
 int extent_list_init(struct extent_list *list, struct device *device,
 		     const struct virtio_bufshare_extent *extents, uint32_t count);

@@ -62,8 +62,7 @@ static void on_buffer_removed(struct peer *peer, const struct buffer *buffer,
 	 * Who holds it, or a frame of it, must learn that it is dead, however slow it is;
 	 * and only those are told who hold it or watch.
 	 */
-	if ((conn->watch & BUFSHARE_WATCH_BUFFERS) == 0 ||
-	    buffer_find_held(peer, buffer_uuid(buffer)) != NULL)
+	if ((conn->watch & BUFSHARE_WATCH_BUFFERS) == 0 || buffer_has_user(buffer, peer))
 		client_conn_event(conn, BUFSHARE_MSG_EVENT_BUFFER_REMOVED, &msg, sizeof(msg));
 	else
 		client_conn_watch_event(conn, BUFSHARE_MSG_EVENT_BUFFER_REMOVED, &msg, sizeof(msg));

@@ -14,24 +14,6 @@
 
 #define WHY_SIZE 200 /* bytes of a sentence that goes into an error */
 
-/* The files that a buffer lies in, in the order in which its extents name them. */
-struct arenas {
-	const struct arena *list[BUFSHARE_MSG_MAX_FDS];
-	uint32_t num;
-};
-
-/* Returns the index of @arena, or -E2BIG when it is one too many. */
-static int arenas_index(struct arenas *arenas, const struct arena *arena)
-{
-	for (uint32_t i = 0; i < arenas->num; i++)
-		if (arenas->list[i] == arena)
-			return (int)i;
-	if (arenas->num == BUFSHARE_MSG_MAX_FDS)
-		return -E2BIG;
-	arenas->list[arenas->num] = arena;
-	return (int)arenas->num++;
-}
-
 /*
  * Returns an fd of the memfd behind @arena, owned by the caller, or a negative errno.
  *
@@ -61,22 +43,20 @@ static int arena_fd_for_client(const struct arena *arena, bool write)
 static int open_ram(const struct buffer *buffer, bool write, int ret_fds[BUFSHARE_MSG_MAX_FDS],
 		    uint32_t *ret_num, char *ret_why)
 {
-	struct arenas arenas = { .num = 0 };
 	int fds[BUFSHARE_MSG_MAX_FDS];
-	const struct extent *extents;
+	struct arena *const *arenas;
 	uint32_t num;
 
-	extents = buffer_extents(buffer, &num);
-	for (uint32_t i = 0; i < num; i++) {
-		if (arenas_index(&arenas, extents[i].arena) < 0) {
-			(void)snprintf(ret_why, WHY_SIZE,
-				       "the buffer lies in more than %d memory files",
-				       BUFSHARE_MSG_MAX_FDS);
-			return -E2BIG;
-		}
+	arenas = buffer_arenas(buffer, &num);
+	if (num > BUFSHARE_MSG_MAX_FDS) {
+		(void)snprintf(ret_why, WHY_SIZE,
+			       "the buffer lies in %u memory files, more than the %d that can be "
+			       "given out",
+			       num, BUFSHARE_MSG_MAX_FDS);
+		return -E2BIG;
 	}
-	for (uint32_t i = 0; i < arenas.num; i++) {
-		fds[i] = arena_fd_for_client(arenas.list[i], write);
+	for (uint32_t i = 0; i < num; i++) {
+		fds[i] = arena_fd_for_client(arenas[i], write);
 		if (fds[i] < 0) {
 			int error = fds[i];
 
@@ -88,8 +68,8 @@ static int open_ram(const struct buffer *buffer, bool write, int ret_fds[BUFSHAR
 			return error;
 		}
 	}
-	memcpy(ret_fds, fds, sizeof(fds[0]) * arenas.num);
-	*ret_num = arenas.num;
+	memcpy(ret_fds, fds, sizeof(fds[0]) * num);
+	*ret_num = num;
 	return 0;
 }
 
@@ -189,6 +169,16 @@ void client_buffer_get(struct client_conn *conn, const void *data)
 	client_conn_reply(conn, reply, sizeof(*reply) + user_len, fds, num_fds);
 }
 
+/* An extent's arena is one of its buffer's. */
+static uint32_t index_of(struct arena *const *arenas, const struct arena *arena)
+{
+	uint32_t i = 0;
+
+	while (arenas[i] != arena)
+		i++;
+	return i;
+}
+
 void client_buffer_extents(struct client_conn *conn, const void *data)
 {
 	const struct bufshare_msg_buffer_extents *req = data;
@@ -198,8 +188,8 @@ void client_buffer_extents(struct client_conn *conn, const void *data)
 	uint32_t first = le32toh(req->first);
 	const struct buffer *buffer;
 	const struct extent *extents;
-	struct arenas arenas = { .num = 0 };
-	uint32_t total, count;
+	struct arena *const *arenas;
+	uint32_t total, count, num_arenas;
 
 	if (req->reserved != 0) {
 		client_conn_error(conn, BUFSHARE_S_INVALID,
@@ -220,6 +210,20 @@ void client_buffer_extents(struct client_conn *conn, const void *data)
 		return;
 	}
 	extents = buffer_extents(buffer, &total);
+	arenas = buffer_arenas(buffer, &num_arenas);
+	if (total == 0) {
+		client_conn_error(conn, BUFSHARE_S_NOT_FOUND,
+				  "the guest of this buffer was reset or is gone: where it lay "
+				  "is known no more");
+		return;
+	}
+	if (num_arenas > BUFSHARE_MSG_MAX_FDS) {
+		client_conn_error(conn, BUFSHARE_S_NO_PATH,
+				  "the buffer lies in %u memory files, more than the %d that can be "
+				  "given out",
+				  num_arenas, BUFSHARE_MSG_MAX_FDS);
+		return;
+	}
 	if (first > total) {
 		client_conn_error(conn, BUFSHARE_S_INVALID,
 				  "BUFFER_EXTENTS: the buffer has %u extents, there is no number %u",
@@ -227,21 +231,14 @@ void client_buffer_extents(struct client_conn *conn, const void *data)
 		return;
 	}
 	count = total - first < room ? total - first : room;
-	for (uint32_t i = 0; i < first + count; i++) {
-		int index = arenas_index(&arenas, extents[i].arena);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct extent *extent = &extents[first + i];
 
-		if (index < 0) {
-			client_conn_error(conn, BUFSHARE_S_NO_PATH,
-					  "the buffer lies in more than %d memory files",
-					  BUFSHARE_MSG_MAX_FDS);
-			return;
-		}
-		if (i >= first)
-			out[i - first] = (struct bufshare_msg_extent){
-				.offset = htole64(extents[i].offset),
-				.len = htole64(extents[i].len),
-				.fd_index = htole32((uint32_t)index),
-			};
+		out[i] = (struct bufshare_msg_extent){
+			.offset = htole64(extent->offset),
+			.len = htole64(extent->len),
+			.fd_index = htole32(index_of(arenas, extent->arena)),
+		};
 	}
 	*reply = (struct bufshare_msg_buffer_extents_reply){
 		.total = htole32(total),

@@ -67,6 +67,7 @@ static const struct core_limits guest_limits = {
 	.max_bytes = UINT64_MAX,
 	.max_buffers = 100000,
 	.max_extents = 1000000,
+	.max_arenas = 32,
 	.max_streams = 64,
 	.max_frames = VIRTIO_BUFSHARE_MAX_FRAMES,
 };
@@ -350,10 +351,10 @@ struct fixture *fixture_start(const struct client_server_options *options)
 	f->ram_map = mmap(NULL, (size_t)RAM_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  f->ram_fd, 0);
 	assert_true(f->ram_map != MAP_FAILED);
-	assert_int_equal(arena_get(f->core, f->ram_fd, &f->ram), 0);
 	assert_int_equal(peer_create(f->core, PEER_GUEST, "vm0", false, &guest_limits, &guest_ops, f,
 				     &f->guest),
 			 0);
+	assert_int_equal(arena_get(f->guest, f->ram_fd, &f->ram), 0);
 	if (options != NULL)
 		with_path = *options;
 	with_path.path = f->path;

@@ -289,6 +289,12 @@ static void extents_values(void **state)
 	msg.reserved = htole32(1);
 	assert_int_equal(raw_status(fd, BUFSHARE_MSG_BUFFER_EXTENTS, &msg, sizeof(msg), NULL),
 			 BUFSHARE_S_INVALID);
+	/* It is held, but where it lay is nobody's any more. */
+	msg.reserved = 0;
+	guest_reset(f);
+	(void)raw_receive(fd, reply, sizeof(reply), NULL, NULL); /* removed */
+	assert_int_equal(raw_status(fd, BUFSHARE_MSG_BUFFER_EXTENTS, &msg, sizeof(msg), NULL),
+			 BUFSHARE_S_NOT_FOUND);
 	close(fd);
 }
 

@@ -121,10 +121,14 @@ static void test_bad_ones_change_nothing(void **state)
 	req = add_request(uuid, 1, 2);
 	req->extents[1].addr = htole64(LOW_SIZE);
 	assert_int_equal(vm_request(vm, req, add_len(req), NULL, cap), VIRTIO_BUFSHARE_S_NOT_RAM);
-	req->extents[1].addr = htole64(HIGH_BASE + HIGH_SIZE - PAGE);
-	req->extents[1].len = htole64(2 * PAGE);
+	free(req);
+	req = add_request(uuid, 1, 1);
+	req->extents[0].addr = htole64(HIGH_BASE + HIGH_SIZE - PAGE);
+	req->extents[0].len = htole64(2 * PAGE);
 	assert_int_equal(vm_request(vm, req, add_len(req), NULL, cap), VIRTIO_BUFSHARE_S_NOT_RAM);
-	req->extents[1].addr = htole64(BUFFERS);
+	free(req);
+	req = add_request(uuid, 1, 2);
+	req->extents[1].len = htole64(2 * PAGE);
 	assert_int_equal(vm_request(vm, req, add_len(req), NULL, cap),
 			 VIRTIO_BUFSHARE_S_BAD_EXTENT);
 	req->extents[1].len = htole64(1);

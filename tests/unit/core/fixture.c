@@ -12,6 +12,7 @@ const struct core_limits test_limits = {
 	.max_bytes = 64 * PAGE,
 	.max_buffers = 16,
 	.max_extents = 32,
+	.max_arenas = 3,
 	.max_streams = 4,
 	.max_frames = 8,
 	.max_holds = 16,
@@ -138,8 +139,8 @@ int fixture_setup(void **state)
 	assert_int_equal(core_create(&f->core), 0);
 	f->ram_fd = memfd_create("ram", MFD_CLOEXEC);
 	assert_true(f->ram_fd >= 0);
-	assert_int_equal(arena_get(f->core, f->ram_fd, &f->ram), 0);
 	enter(f, &f->a, PEER_GUEST, "a", false);
+	assert_int_equal(arena_get(f->a.peer, f->ram_fd, &f->ram), 0);
 	enter(f, &f->b, PEER_GUEST, "b", false);
 	enter(f, &f->c, PEER_CLIENT, "c", true);
 	enter(f, &f->d, PEER_CLIENT, "d", true);

@@ -3,6 +3,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -65,7 +67,7 @@ static void test_neighbours_in_two_files_are_two(void **state)
 	struct extent extents[] = { ram_extent(f, 0, 1), ram_extent(f, 1, 1) };
 	uint32_t num;
 
-	assert_int_equal(arena_get(f->core, fd, &extents[1].arena), 0);
+	assert_int_equal(arena_get(f->a.peer, fd, &extents[1].arena), 0);
 	assert_int_equal(buffer_add_extents(buffer, 0, 1, extents, 2), 0);
 	(void)buffer_extents(buffer, &num);
 	assert_int_equal(num, 2);
@@ -413,18 +415,182 @@ static void test_arena_is_one_for_each_file(void **state)
 	struct arena *same, *different;
 	int before = count_open_fds();
 
-	assert_int_equal(arena_get(f->core, twin, &same), 0);
+	assert_int_equal(arena_get(f->a.peer, twin, &same), 0);
 	assert_ptr_equal(same, f->ram);
-	assert_int_equal(arena_get(f->core, other, &different), 0);
+	assert_int_equal(arena_get(f->a.peer, other, &different), 0);
 	assert_ptr_not_equal(different, f->ram);
 	assert_int_not_equal(arena_fd(different), other);
 	assert_int_equal(count_open_fds(), before + 1);
 	arena_unref(same);
 	arena_unref(different);
 	assert_int_equal(count_open_fds(), before);
-	assert_int_equal(arena_get(f->core, -1, &different), -EBADF);
+	assert_int_equal(arena_get(f->a.peer, -1, &different), -EBADF);
 	close(twin);
 	close(other);
+}
+
+/* What one VM's number means must never decide what another's users see. */
+static void test_arenas_are_not_shared_between_peers(void **state)
+{
+	struct fixture *f = *state;
+	struct arena *theirs;
+
+	assert_int_equal(arena_get(f->b.peer, f->ram_fd, &theirs), 0);
+	assert_ptr_not_equal(theirs, f->ram);
+	arena_unref(theirs);
+}
+
+/* Opened anew it is the same file, but who can tell; that costs an arena and no more. */
+static void test_arena_of_another_open_file(void **state)
+{
+	struct fixture *f = *state;
+	struct arena *arena;
+	char path[32];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", f->ram_fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(arena_get(f->a.peer, fd, &arena), 0);
+	assert_ptr_not_equal(arena, f->ram);
+	arena_unref(arena);
+	close(fd);
+}
+
+static void test_arena_quota(void **state)
+{
+	struct fixture *f = *state;
+	struct arena *arenas[3];
+	int fds[3], before;
+
+	for (int i = 0; i < 3; i++)
+		fds[i] = memfd_create("file", MFD_CLOEXEC);
+	before = count_open_fds();
+	/* With the RAM it is three. */
+	assert_int_equal(arena_get(f->a.peer, fds[0], &arenas[0]), 0);
+	assert_int_equal(arena_get(f->a.peer, fds[1], &arenas[1]), 0);
+	assert_int_equal(arena_get(f->a.peer, fds[2], &arenas[2]), -EDQUOT);
+	assert_int_equal(count_open_fds(), before + 2);
+	/* One that is there costs nothing; others are charged on their own. */
+	assert_int_equal(arena_get(f->a.peer, fds[1], &arenas[2]), 0);
+	arena_unref(arenas[2]);
+	assert_int_equal(arena_get(f->b.peer, fds[2], &arenas[2]), 0);
+	arena_unref(arenas[2]);
+	arena_unref(arenas[0]);
+	assert_int_equal(arena_get(f->a.peer, fds[2], &arenas[2]), 0);
+	arena_unref(arenas[1]);
+	arena_unref(arenas[2]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+/* Each once and in order, whatever the extents do. */
+static void test_arenas_of_a_buffer(void **state)
+{
+	struct fixture *f = *state;
+	struct buffer *buffer = make_filling(&f->a, 6 * PAGE, 6);
+	struct extent extents[6];
+	struct arena *arenas[3] = { f->ram };
+	struct arena *const *set;
+	int fds[2];
+	uint32_t num;
+
+	for (int i = 0; i < 2; i++) {
+		fds[i] = memfd_create("file", MFD_CLOEXEC);
+		assert_int_equal(arena_get(f->a.peer, fds[i], &arenas[i + 1]), 0);
+	}
+	for (uint32_t i = 0; i < 6; i++)
+		extents[i] = (struct extent){ arenas[i % 3], i * 2 * PAGE, PAGE };
+	(void)buffer_arenas(buffer, &num);
+	assert_int_equal(num, 0);
+	/* What is refused leaves no arena behind. */
+	assert_int_equal(buffer_add_extents(buffer, 0, 6, extents, 5), -EBADMSG);
+	(void)buffer_arenas(buffer, &num);
+	assert_int_equal(num, 0);
+	assert_int_equal(buffer_add_extents(buffer, 0, 1, extents, 1), 0);
+	assert_int_equal(buffer_add_extents(buffer, 1, 5, extents + 1, 5), 0);
+	set = buffer_arenas(buffer, &num);
+	assert_int_equal(num, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_ptr_equal(set[i], arenas[i]);
+	arena_unref(arenas[1]);
+	arena_unref(arenas[2]);
+	/* The buffer keeps them open. */
+	assert_true(fcntl(arena_fd(arenas[2]), F_GETFD) >= 0);
+	for (int i = 0; i < 2; i++)
+		close(fds[i]);
+}
+
+/* One extent of the owner in many pieces costs what is kept. */
+static void test_pieces_are_charged(void **state)
+{
+	struct fixture *f = *state;
+	struct buffer *buffer = make_filling(&f->a, 20 * PAGE, 1), *other;
+	struct buffer *filler = make_filling(&f->a, 20 * PAGE, 20);
+	struct extent extents[20];
+	uint32_t users;
+
+	for (uint64_t i = 0; i < 20; i++)
+		extents[i] = ram_extent(f, 2 * i, 1);
+	/* 21 of 32 are taken. */
+	assert_int_equal(buffer_add_extents(buffer, 0, 1, extents, 20), -EDQUOT);
+	assert_int_equal(stats_of(f).extents, 0);
+	buffer_destroy(filler, &users);
+	assert_int_equal(buffer_add_extents(buffer, 0, 1, extents, 20), 0);
+	other = make_filling(&f->a, 13 * PAGE, 12);
+	assert_int_equal(buffer_add_extents(other, 0, 12, extents, 13), -EDQUOT);
+	buffer_destroy(buffer, &users);
+	assert_int_equal(buffer_add_extents(other, 0, 12, extents, 13), 0);
+	buffer_destroy(other, &users);
+	/* All was given back: the whole limit is there again. */
+	buffer_destroy(make_filling(&f->a, PAGE, 32), &users);
+}
+
+/* Nobody is charged for it any more, so it must not keep what the owner made it of. */
+static void test_orphan_keeps_no_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct buffer *buffer = make_filling(&f->a, 2 * PAGE, 2), *got;
+	int fd = memfd_create("file", MFD_CLOEXEC), before;
+	struct extent extents[] = { ram_extent(f, 0, 1), ram_extent(f, 9, 1) };
+	uint8_t uuid[UUID_SIZE];
+	uint32_t num;
+
+	assert_int_equal(arena_get(f->a.peer, fd, &extents[1].arena), 0);
+	assert_int_equal(buffer_add_extents(buffer, 0, 2, extents, 2), 0);
+	arena_unref(extents[1].arena);
+	copy_uuid(uuid, buffer);
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), 0);
+	before = count_open_fds();
+	peer_reset(f->a.peer);
+	assert_int_equal(count_open_fds(), before - 1);
+	assert_int_equal(stats_of(f).extents, 0);
+	assert_ptr_equal(buffer_find_held(f->c.peer, uuid), got);
+	(void)buffer_extents(got, &num);
+	assert_int_equal(num, 0);
+	(void)buffer_arenas(got, &num);
+	assert_int_equal(num, 0);
+	assert_int_equal(buffer_put(f->c.peer, uuid), 0);
+	assert_int_equal(stats_of(f).buffers, 0);
+	close(fd);
+}
+
+static void test_users_of_a_buffer(void **state)
+{
+	struct fixture *f = *state;
+	struct buffer *held = make_buffer(f, &f->a, 0, 1), *framed = make_buffer(f, &f->a, 2, 1);
+	struct stream *s = make_stream(&f->a, "s", 2);
+	struct consumer *consumer = join(&f->d, &f->a, "s");
+	struct buffer *got;
+
+	assert_int_equal(buffer_get(f->c.peer, buffer_uuid(held), &got), 0);
+	assert_int_equal(publish(s, framed, 1), 0);
+	assert_true(buffer_has_user(held, f->c.peer));
+	assert_false(buffer_has_user(held, f->d.peer));
+	assert_true(buffer_has_user(framed, f->d.peer));
+	assert_false(buffer_has_user(framed, f->c.peer));
+	assert_int_equal(consumer_release(consumer, 1), 0);
+	assert_false(buffer_has_user(framed, f->d.peer));
 }
 
 static void test_peer_errors(void **state)
@@ -475,6 +641,13 @@ int main(void)
 		TEST(test_dmabuf_closes_with_the_last_hold),
 		TEST(test_walk_goes_on_where_it_stopped),
 		TEST(test_arena_is_one_for_each_file),
+		TEST(test_arenas_are_not_shared_between_peers),
+		TEST(test_arena_of_another_open_file),
+		TEST(test_arena_quota),
+		TEST(test_arenas_of_a_buffer),
+		TEST(test_pieces_are_charged),
+		TEST(test_orphan_keeps_no_memory),
+		TEST(test_users_of_a_buffer),
 		TEST(test_peer_errors),
 	};
 

@@ -124,6 +124,31 @@ static void test_heap_for_many_extents(void **state)
 	peer_destroy(owner.peer);
 }
 
+/* Held by a client, and charged to nobody: little must be left of it. */
+static void test_heap_for_orphans(void **state)
+{
+	enum { EXTENTS = 1000 };
+	struct fixture *f = *state;
+	struct actor owner = { .peer = roomy_peer(f) };
+	static struct extent extents[EXTENTS];
+	size_t before = heap;
+	struct buffer *got;
+
+	for (uint64_t i = 0; i < EXTENTS; i++)
+		extents[i] = ram_extent(f, 2 * i, 1);
+	for (uint32_t i = 0; i < test_limits.max_holds; i++) {
+		struct buffer *buffer = make_filling(&owner, EXTENTS * PAGE, EXTENTS);
+
+		assert_int_equal(buffer_add_extents(buffer, 0, EXTENTS, extents, EXTENTS), 0);
+		assert_int_equal(buffer_get(f->c.peer, buffer_uuid(buffer), &got), 0);
+		peer_reset(owner.peer);
+	}
+	print_message("%zu bytes of heap for a held buffer whose owner reset\n",
+		      (heap - before) / test_limits.max_holds);
+	assert_true((heap - before) / test_limits.max_holds < 768);
+	peer_destroy(owner.peer);
+}
+
 static void test_coming_and_going_costs_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -160,6 +185,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_heap_for_a_buffer_of_one_extent, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_heap_for_many_extents, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_heap_for_orphans, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_coming_and_going_costs_nothing, fixture_setup,
 						fixture_teardown),

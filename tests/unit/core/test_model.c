@@ -43,6 +43,7 @@ struct m_consumer {
 
 struct model {
 	struct core *core;
+	struct peer *keeper; /* of @ram, which all guests' buffers lie in */
 	struct arena *ram;
 	struct peer *guests[GUESTS], *clients[CLIENTS];
 	bool suspended[GUESTS];
@@ -56,6 +57,7 @@ struct model {
 
 static const char *const labels[GUESTS] = { "g0", "g1" };
 static const struct core_limits limits = {
+	.max_arenas = 1,
 	.max_bytes = (uint64_t)PAGES * PAGE,
 	.max_buffers = 12,
 	.max_extents = 40,
@@ -592,7 +594,10 @@ static void run_model(uint64_t start, uint64_t steps)
 	model = &m;
 	seed = start;
 	assert_int_equal(core_create(&m.core), 0);
-	assert_int_equal(arena_get(m.core, ram, &m.ram), 0);
+	assert_int_equal(peer_create(m.core, PEER_CLIENT, "keeper", false, &limits, &ops, &m,
+				     &m.keeper),
+			 0);
+	assert_int_equal(arena_get(m.keeper, ram, &m.ram), 0);
 	for (int g = 0; g < GUESTS; g++)
 		enter_guest(&m, g);
 	for (int c = 0; c < CLIENTS; c++)
@@ -618,6 +623,7 @@ static void run_model(uint64_t start, uint64_t steps)
 	for (int c = 0; c < CLIENTS; c++)
 		peer_destroy(m.clients[c]);
 	arena_unref(m.ram);
+	peer_destroy(m.keeper);
 	core_destroy(m.core);
 	close(ram);
 }

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one VM, or whoever has taken over its VMM, can use up: descriptors, time.
+ * The others are served all the same.
+ */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <endian.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FAR_BASE (UINT64_C(1) << 40)
+
+static unsigned int daemon_fds(const struct fixture *f)
+{
+	char path[64];
+	unsigned int num = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", f->daemon);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		num++;
+	closedir(dir);
+	return num;
+}
+
+static int add_region(struct vm *vm, uint64_t addr, uint64_t size, int fd)
+{
+	struct vu_mem_region_msg msg = { .region = { addr, size, addr, 0 } };
+
+	return vmm_ack(vm->vmm, VU_ADD_MEM_REG, &msg, sizeof(msg), &fd, 1);
+}
+
+static int remove_region(struct vm *vm, uint64_t addr, uint64_t size)
+{
+	struct vu_mem_region_msg msg = { .region = { addr, size, addr, 0 } };
+
+	return vmm_ack(vm->vmm, VU_REM_MEM_REG, &msg, sizeof(msg), NULL, 0);
+}
+
+/* A buffer of one page in a file of its own, which is taken out of the memory again. */
+static uint32_t buffer_in_new_file(struct vm *vm, uint8_t ret_uuid[UUID_SIZE])
+{
+	struct create_request req = create_request(FAR_BASE, 1);
+	int fd = vmm_memfd(PAGE, F_SEAL_SHRINK, false);
+	uint32_t status;
+
+	assert_int_equal(add_region(vm, FAR_BASE, PAGE, fd), 0);
+	close(fd);
+	status = vm_create(vm, &req, ret_uuid);
+	assert_int_equal(remove_region(vm, FAR_BASE, PAGE), 0);
+	return status;
+}
+
+static void test_files_of_buffers_are_limited(void **state)
+{
+	static const char *const args[] = { "--max-arenas=8", NULL };
+	struct fixture *f = fixture_create(args);
+	struct vm *vm = &f->vms[0];
+	uint8_t uuid[UUID_SIZE];
+	unsigned int before;
+	uint32_t users;
+
+	(void)state;
+	vm_connect(f, 0);
+	vm_start(vm);
+	before = daemon_fds(f);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(buffer_in_new_file(vm, uuid), VIRTIO_BUFSHARE_S_OK);
+	for (int i = 0; i < 100; i++) {
+		uint8_t none[UUID_SIZE];
+
+		assert_int_equal(buffer_in_new_file(vm, none), VIRTIO_BUFSHARE_S_LIMIT);
+	}
+	assert_int_equal(daemon_fds(f), before + 8);
+	/* One that goes makes room; another VM has its own. */
+	assert_int_equal(vm_destroy(vm, uuid, &users), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(buffer_in_new_file(vm, uuid), VIRTIO_BUFSHARE_S_OK);
+	vm_connect(f, 1);
+	vm_start(&f->vms[1]);
+	assert_int_equal(buffer_in_new_file(&f->vms[1], uuid), VIRTIO_BUFSHARE_S_OK);
+	vm_start(vm);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(buffer_in_new_file(vm, uuid), VIRTIO_BUFSHARE_S_OK);
+	fixture_destroy(f);
+}
+
+/*
+ * Extents that cannot be right are refused before the daemon finds out where they lie, which
+ * is the work that a list of them could multiply: that one is outside of RAM goes unseen.
+ */
+static void test_wrong_sums_cost_no_translation(void **state)
+{
+	struct fixture *f = *state;
+	struct vm *vm = &f->vms[0];
+	struct create_request req = create_request(BUFFERS, 2);
+	struct {
+		struct virtio_bufshare_buffer_add_extents add;
+		struct virtio_bufshare_extent extent;
+	} more = {
+		.add.hdr.type = htole32(VIRTIO_BUFSHARE_REQ_BUFFER_ADD_EXTENTS),
+		.add.count = htole32(1),
+		.extent = { htole64(LOW_SIZE), htole64(2 * PAGE) },
+	};
+	uint8_t uuid[UUID_SIZE];
+
+	req.extents[1].addr = htole64(LOW_SIZE);
+	assert_int_equal(vm_create(vm, &req, uuid), VIRTIO_BUFSHARE_S_NOT_RAM);
+	req.extents[1].len = htole64(2 * PAGE);
+	assert_int_equal(vm_create(vm, &req, uuid), VIRTIO_BUFSHARE_S_BAD_EXTENT);
+	req.create.size = htole64(4 * PAGE);
+	assert_int_equal(vm_create(vm, &req, uuid), VIRTIO_BUFSHARE_S_BAD_EXTENT);
+	req.extents[0].len = htole64(UINT64_MAX - PAGE + 1);
+	assert_int_equal(vm_create(vm, &req, uuid), VIRTIO_BUFSHARE_S_BAD_EXTENT);
+
+	req = create_request(BUFFERS, 2);
+	req.create.num_inline = htole32(1);
+	assert_int_equal(vm_create(vm, &req, uuid), VIRTIO_BUFSHARE_S_OK);
+	memcpy(more.add.uuid, uuid, UUID_SIZE);
+	more.add.first = htole32(1);
+	assert_int_equal(vm_request(vm, &more, sizeof(more), NULL, 8),
+			 VIRTIO_BUFSHARE_S_BAD_EXTENT);
+	more.add.first = htole32(2);
+	assert_int_equal(vm_request(vm, &more, sizeof(more), NULL, 8), VIRTIO_BUFSHARE_S_INVALID);
+	more.add.first = htole32(1);
+	more.extent.len = htole64(PAGE);
+	assert_int_equal(vm_request(vm, &more, sizeof(more), NULL, 8), VIRTIO_BUFSHARE_S_NOT_RAM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_files_of_buffers_are_limited),
+		TEST(test_wrong_sums_cost_no_translation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
