@@ -26,6 +26,14 @@
 #include "loop.h"
 #include "options.h"
 #include "server.h"
+#include "vhost_user.h"
+
+/*
+ * What one VM may have us map, by default.  All of them together, each with a new table
+ * beside the old one, leave room in an address space of 128 TiB (x86-64, 47 bits).
+ */
+#define MAX_RAM	    (UINT64_C(4) << 40)
+#define MAX_RAM_SUM (UINT64_C(48) << 40)
 
 enum {
 	STATUS_OK = 0,
@@ -159,6 +167,22 @@ static int tell_ready(int fd)
 	return close(fd) < 0 ? -errno : 0;
 }
 
+static int open_transport(const struct options *options)
+{
+	uint64_t share = MAX_RAM_SUM / options->num_guests;
+	uint64_t max_ram = options->max_ram ? options->max_ram : share < MAX_RAM ? share : MAX_RAM;
+	int ret = vu_init(max_ram);
+
+	if (ret == -EAGAIN)
+		log_line(LOG_LEVEL_ERROR, "no room for Linux AIO: raise the sysctl fs.aio-max-nr");
+	else if (ret < 0)
+		log_line(LOG_LEVEL_ERROR,
+			 "Linux AIO (io_setup) does not work: %s: a kernel with CONFIG_AIO is needed,"
+			 " and a seccomp filter that allows it",
+			 strerror(-ret));
+	return ret;
+}
+
 static int run(struct daemon *daemon, const struct options *options)
 {
 	int ret;
@@ -170,6 +194,9 @@ static int run(struct daemon *daemon, const struct options *options)
 	if (ret < 0)
 		return ret;
 	ret = core_create(&daemon->core);
+	if (ret < 0)
+		return ret;
+	ret = open_transport(options);
 	if (ret < 0)
 		return ret;
 	ret = open_guests(daemon, options);

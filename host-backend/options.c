@@ -24,6 +24,7 @@ enum {
 	OPT_FD,
 	OPT_CLIENT_SOCKET,
 	OPT_TRUST,
+	OPT_MAX_RAM,
 	OPT_MAX_BYTES,
 	OPT_MAX_BUFFERS,
 	OPT_MAX_EXTENTS,
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "client-socket", required_argument, NULL, OPT_CLIENT_SOCKET },
 	{ "trust", required_argument, NULL, OPT_TRUST },
+	{ "max-ram", required_argument, NULL, OPT_MAX_RAM },
 	{ "max-bytes", required_argument, NULL, OPT_MAX_BYTES },
 	{ "max-buffers", required_argument, NULL, OPT_MAX_BUFFERS },
 	{ "max-extents", required_argument, NULL, OPT_MAX_EXTENTS },
@@ -73,6 +75,7 @@ void options_print_help(void)
 	       "                           to read; with :rw also to write\n"
 	       "\n"
 	       "limits of each VM:\n"
+	       "  --max-ram=N[KMGT]        its memory, with all devices' (4T, or less for many)\n"
 	       "  --max-bytes=N[KMGT]      sum of its buffers' sizes (%lluG)\n"
 	       "  --max-buffers=N          (%u)\n"
 	       "  --max-extents=N          pieces of memory of all its buffers (%u)\n"
@@ -247,6 +250,9 @@ static int parse_one(struct options *options, int opt, const char *name, const c
 		return 0;
 	case OPT_TRUST:
 		return add_trust(options, arg);
+	case OPT_MAX_RAM:
+		return parse_number(name, arg, arg, 4096, UINT64_C(64) << 40, true,
+				    &options->max_ram);
 	case OPT_MAX_BYTES:
 		return parse_number(name, arg, arg, 4096, INT64_MAX, true, &limits->max_bytes);
 	case OPT_MAX_BUFFERS:

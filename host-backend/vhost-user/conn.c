@@ -7,9 +7,22 @@
 #include <sys/epoll.h>
 
 #include "fd.h"
+#include "notify.h"
 
 /* A front-end that never waits for a reply does not keep the others from being served. */
 #define MESSAGES_PER_ROUND 32
+
+/* Of vu_init(); 0: it was not called. */
+static uint64_t max_mapped;
+
+int vu_init(uint64_t max_memory)
+{
+	int r = vu_notify_init();
+
+	if (r == 0)
+		max_mapped = max_memory;
+	return r;
+}
 
 static void conn_free(struct vu_conn *conn)
 {
@@ -78,6 +91,10 @@ int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_
 	struct vu_conn *conn;
 	int r;
 
+	if (!max_mapped) {
+		fd_close(&fd);
+		return -EINVAL;
+	}
 	conn = ops->num_queues > 0 && ops->num_queues <= 32 && ops->config_size <= VU_MAX_CONFIG
 		       ? calloc(1, sizeof(*conn) + ops->num_queues * sizeof(struct vu_queue))
 		       : NULL;
@@ -90,7 +107,7 @@ int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_
 	conn->dev = dev;
 	conn->work.fn = vu_queues_work;
 	log_peer_init(&conn->log, name);
-	vu_mem_init(&conn->mem, &conn->log);
+	vu_mem_init(&conn->mem, max_mapped, &conn->log);
 	for (unsigned int i = 0; i < ops->num_queues; i++)
 		vu_queue_init(&conn->queues[i], conn);
 	conn->req = malloc(ops->max_request + 1);
@@ -106,6 +123,11 @@ int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_
 	}
 	*ret_conn = conn;
 	return 0;
+}
+
+void vu_conn_share_log(struct vu_conn *conn, struct log_peer *account)
+{
+	conn->log.account = account;
 }
 
 void vu_conn_destroy(struct vu_conn *conn)

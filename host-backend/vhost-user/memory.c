@@ -29,17 +29,20 @@
 
 struct vu_mem_slot {
 	struct vu_mem_region region;
-	int fd;		   /* owned */
-	uint8_t *map;	   /* owned */
-	size_t map_len;	   /* multiple of the file's page size, as is map_offset */
+	int fd;	      /* owned */
+	dev_t dev;    /* of the file: */
+	ino_t ino;    /* adjacent regions of one memfd arrive with an fd each */
+	uint8_t *map; /* owned */
+	size_t map_len; /* multiple of page_size, as is map_offset */
 	uint64_t map_offset;
+	size_t page_size; /* the file's */
 	uint8_t *base; /* in map: where region.guest_addr is */
 	struct vu_guard guard;
 };
 
-void vu_mem_init(struct vu_mem *mem, struct log_peer *log)
+void vu_mem_init(struct vu_mem *mem, uint64_t max_mapped, struct log_peer *log)
 {
-	*mem = (struct vu_mem){ .log = log };
+	*mem = (struct vu_mem){ .max_mapped = max_mapped, .log = log };
 }
 
 static void slot_destroy(struct vu_mem_slot *slot)
@@ -65,6 +68,7 @@ void vu_mem_finish(struct vu_mem *mem)
 	slots_destroy(mem->slots, mem->num_slots);
 	mem->slots = NULL;
 	mem->num_slots = 0;
+	mem->mapped = 0;
 }
 
 static int check_region(struct vu_mem *mem, const struct vu_mem_region *r)
@@ -90,8 +94,9 @@ static int check_region(struct vu_mem *mem, const struct vu_mem_region *r)
 	return 0;
 }
 
-/* Whether the file can be shared, and is big enough. */
-static int check_file(struct vu_mem *mem, const struct vu_mem_region *r, int fd)
+/* Whether the file can be shared, and is big enough; tells which one it is. */
+static int check_file(struct vu_mem *mem, const struct vu_mem_region *r, int fd,
+		      struct stat *ret_stat)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	int flags = fcntl(fd, F_GETFL);
@@ -101,6 +106,13 @@ static int check_file(struct vu_mem *mem, const struct vu_mem_region *r, int fd)
 		log_peer(mem->log, LOG_LEVEL_ERROR,
 			 "memory region at 0x%" PRIx64 " is not a memfd with F_SEAL_SHRINK: %s",
 			 r->guest_addr, HOW_TO_FIX);
+		return -EACCES;
+	}
+	/* With the latter what is mapped stays so, but cannot be mapped anew. */
+	if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
+		log_peer(mem->log, LOG_LEVEL_ERROR,
+			 "memory region at 0x%" PRIx64 ": its memfd is sealed against writing",
+			 r->guest_addr);
 		return -EACCES;
 	}
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR) {
@@ -118,6 +130,7 @@ static int check_file(struct vu_mem *mem, const struct vu_mem_region *r, int fd)
 			 r->guest_addr, r->mmap_offset, r->size, (uint64_t)st.st_size);
 		return -EFBIG;
 	}
+	*ret_stat = st;
 	return 0;
 }
 
@@ -135,11 +148,11 @@ static int file_page_size(int fd, uint64_t *ret_size)
 	return 0;
 }
 
-static int slot_map(struct vu_mem *mem, struct vu_mem_slot *slot)
+/* What is to be mapped of the file, in whole pages of it. */
+static int slot_range(struct vu_mem_slot *slot, uint64_t *ret_skip)
 {
 	const struct vu_mem_region *r = &slot->region;
 	uint64_t page = 0, skip, len;
-	void *map;
 	int err = file_page_size(slot->fd, &page);
 
 	if (err < 0)
@@ -148,27 +161,67 @@ static int slot_map(struct vu_mem *mem, struct vu_mem_slot *slot)
 	if (!checked_add_u64(r->size, skip, &len) || !checked_align_up(len, page, &len) ||
 	    len > SIZE_MAX)
 		return -EINVAL;
-	slot->map_offset = r->mmap_offset - skip;
-	map = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, slot->fd,
-		   (off_t)slot->map_offset);
-	if (map == MAP_FAILED)
-		return -errno;
-	slot->map = map;
+	slot->page_size = (size_t)page;
 	slot->map_len = (size_t)len;
-	slot->base = slot->map + skip;
-	return vu_guard_add(&slot->guard, map, slot->map_len, (size_t)page, &mem->faulted);
+	slot->map_offset = r->mmap_offset - skip;
+	*ret_skip = skip;
+	return 0;
 }
 
-/* @fd: taken. */
+/* Maps it, in the place of what was mapped before, which stays on failure. */
+static int slot_map(struct vu_mem *mem, struct vu_mem_slot *slot, size_t skip)
+{
+	uint8_t *map = mmap(NULL, slot->map_len, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_NORESERVE, slot->fd, (off_t)slot->map_offset);
+	int r;
+
+	if (map == MAP_FAILED)
+		return -errno;
+	/* A guest's memory is nothing for a core dump of ours. */
+	if (madvise(map, slot->map_len, MADV_DONTDUMP) < 0) {
+		r = -errno;
+		(void)munmap(map, slot->map_len);
+		return r;
+	}
+	vu_guard_remove(&slot->guard);
+	if (slot->map)
+		(void)munmap(slot->map, slot->map_len);
+	slot->map = map;
+	slot->base = map + skip;
+	return vu_guard_add(&slot->guard, map, slot->map_len, slot->page_size, &mem->faulted);
+}
+
+/*
+ * A table of files full of holes could take all of our address space, which other guests'
+ * memory needs.  Adds to *@mapped.
+ */
+static int charge(struct vu_mem *mem, const struct vu_mem_slot *slot, uint64_t *mapped)
+{
+	uint64_t sum;
+
+	if (!checked_add_u64(*mapped, slot->map_len, &sum) || sum > mem->max_mapped) {
+		log_peer(mem->log, LOG_LEVEL_ERROR,
+			 "memory region at 0x%" PRIx64 ": with its 0x%" PRIx64
+			 " bytes there are more than 0x%" PRIx64 " in all (--max-ram)",
+			 slot->region.guest_addr, slot->region.size, mem->max_mapped);
+		return -ENOSPC;
+	}
+	*mapped = sum;
+	return 0;
+}
+
+/* @fd: taken.  @mapped: added to. */
 static int slot_create(struct vu_mem *mem, const struct vu_mem_region *region, int *fd,
-		       struct vu_mem_slot **ret_slot)
+		       uint64_t *mapped, struct vu_mem_slot **ret_slot)
 {
 	FD_OWNED int owned = fd_take(fd);
 	struct vu_mem_slot *slot;
+	struct stat st = { 0 };
+	uint64_t skip = 0;
 	int r = check_region(mem, region);
 
 	if (r == 0)
-		r = check_file(mem, region, owned);
+		r = check_file(mem, region, owned, &st);
 	if (r < 0)
 		return r;
 	slot = calloc(1, sizeof(*slot));
@@ -176,7 +229,16 @@ static int slot_create(struct vu_mem *mem, const struct vu_mem_region *region, i
 		return -ENOMEM;
 	slot->region = *region;
 	slot->fd = fd_take(&owned);
-	r = slot_map(mem, slot);
+	slot->dev = st.st_dev;
+	slot->ino = st.st_ino;
+	r = slot_range(slot, &skip);
+	if (r == 0)
+		r = charge(mem, slot, mapped);
+	if (r < 0) {
+		slot_destroy(slot);
+		return r;
+	}
+	r = slot_map(mem, slot, (size_t)skip);
 	if (r < 0) {
 		log_peer(mem->log, LOG_LEVEL_ERROR,
 			 "memory region at 0x%" PRIx64 ": cannot map 0x%" PRIx64 " bytes: %s",
@@ -223,6 +285,7 @@ static int insert(struct vu_mem *mem, struct vu_mem_slot **slots, size_t n,
 int vu_mem_set(struct vu_mem *mem, const struct vu_mem_region *regions, size_t n, int *fds)
 {
 	struct vu_mem_slot **slots = NULL;
+	uint64_t mapped = 0;
 	size_t have = 0;
 	int r = 0;
 
@@ -234,7 +297,7 @@ int vu_mem_set(struct vu_mem *mem, const struct vu_mem_region *regions, size_t n
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct vu_mem_slot *slot;
 
-		r = slot_create(mem, &regions[i], &fds[i], &slot);
+		r = slot_create(mem, &regions[i], &fds[i], &mapped, &slot);
 		if (r < 0)
 			break;
 		r = insert(mem, slots, have, slot);
@@ -251,7 +314,9 @@ int vu_mem_set(struct vu_mem *mem, const struct vu_mem_region *regions, size_t n
 	vu_mem_finish(mem);
 	mem->slots = slots;
 	mem->num_slots = have;
+	mem->mapped = mapped;
 	mem->faulted = 0;
+	mem->touched = 0;
 	return 0;
 }
 
@@ -259,6 +324,7 @@ int vu_mem_add(struct vu_mem *mem, const struct vu_mem_region *region, int *fd)
 {
 	struct vu_mem_slot **slots;
 	struct vu_mem_slot *slot;
+	uint64_t mapped = mem->mapped;
 	int r;
 
 	if (mem->num_slots >= VU_MAX_MEM_SLOTS) {
@@ -267,7 +333,7 @@ int vu_mem_add(struct vu_mem *mem, const struct vu_mem_region *region, int *fd)
 			 VU_MAX_MEM_SLOTS);
 		return -ENOSPC;
 	}
-	r = slot_create(mem, region, fd, &slot);
+	r = slot_create(mem, region, fd, &mapped, &slot);
 	if (r < 0)
 		return r;
 	slots = reallocarray(mem->slots, mem->num_slots + 1, sizeof(struct vu_mem_slot *));
@@ -282,6 +348,7 @@ int vu_mem_add(struct vu_mem *mem, const struct vu_mem_region *region, int *fd)
 		return r;
 	}
 	mem->num_slots++;
+	mem->mapped = mapped;
 	return 0;
 }
 
@@ -293,6 +360,7 @@ int vu_mem_remove(struct vu_mem *mem, const struct vu_mem_region *region)
 		if (r->guest_addr != region->guest_addr || r->user_addr != region->user_addr ||
 		    r->size != region->size)
 			continue;
+		mem->mapped -= mem->slots[i]->map_len;
 		slot_destroy(mem->slots[i]);
 		mem->num_slots--;
 		memmove(&mem->slots[i], &mem->slots[i + 1],
@@ -316,8 +384,8 @@ void *vu_mem_from_user(const struct vu_mem *mem, uint64_t user_addr, uint64_t le
 	return NULL;
 }
 
-/* The region that contains @addr, or NULL. */
-static const struct vu_mem_slot *find(const struct vu_mem *mem, uint64_t addr)
+/* The number of the region that contains @addr; num_slots: none does. */
+static size_t find(const struct vu_mem *mem, uint64_t addr)
 {
 	size_t low = 0, high = mem->num_slots;
 
@@ -330,140 +398,154 @@ static const struct vu_mem_slot *find(const struct vu_mem *mem, uint64_t addr)
 		else if (addr - s->region.guest_addr >= s->region.size)
 			low = mid + 1;
 		else
-			return s;
+			return mid;
 	}
-	return NULL;
+	return mem->num_slots;
 }
 
-/*
- * The part of [@addr, + @len) that lies in the region of @addr: the number of its bytes,
- * 0 when there is no such region.
- */
-static uint64_t find_part(const struct vu_mem *mem, uint64_t addr, uint64_t len,
-			  const struct vu_mem_slot **ret_slot, uint64_t *ret_offset)
-{
-	const struct vu_mem_slot *s = find(mem, addr);
-	uint64_t offset, left;
+/* Where one is in a range of guest addresses, region by region. */
+struct span {
+	uint64_t addr, len; /* what is left of the range */
+	size_t index;
+	/* The next part, in one region. */
+	const struct vu_mem_slot *slot;
+	uint64_t offset, part;
+};
 
-	if (!s)
-		return 0;
-	offset = addr - s->region.guest_addr;
-	left = s->region.size - offset;
-	*ret_slot = s;
-	*ret_offset = offset;
-	return len < left ? len : left;
+static void span_init(struct span *span, const struct vu_mem *mem, uint64_t addr, uint64_t len)
+{
+	*span = (struct span){ .addr = addr, .len = len, .index = find(mem, addr) };
 }
 
-bool vu_mem_contains(const struct vu_mem *mem, uint64_t addr, uint64_t len)
+/* Finds the next part of a range that is not at its end; false: there is no memory. */
+static bool span_next(struct span *span, struct vu_mem *mem)
 {
+	const struct vu_mem_slot *s;
+	uint64_t left;
+
+	mem->steps++;
+	if (span->index == mem->num_slots)
+		return false;
+	s = mem->slots[span->index++];
+	/* The region after the one before need not be adjacent. */
+	if (!range_contains(s->region.guest_addr, s->region.size, span->addr, 1))
+		return false;
+	span->slot = s;
+	span->offset = span->addr - s->region.guest_addr;
+	left = s->region.size - span->offset;
+	span->part = span->len < left ? span->len : left;
+	span->addr += span->part;
+	span->len -= span->part;
+	return true;
+}
+
+bool vu_mem_contains(struct vu_mem *mem, uint64_t addr, uint64_t len)
+{
+	struct span span;
 	uint64_t end;
 
 	if (!checked_add_u64(addr, len, &end))
 		return false;
-	while (len > 0) {
-		const struct vu_mem_slot *s;
-		uint64_t offset;
-		uint64_t part = find_part(mem, addr, len, &s, &offset);
-
-		if (part == 0)
+	span_init(&span, mem, addr, len);
+	while (span.len > 0) {
+		if (!span_next(&span, mem))
 			return false;
-		addr += part;
-		len -= part;
 	}
 	return true;
 }
 
-bool vu_mem_read(const struct vu_mem *mem, uint64_t addr, void *buf, size_t len)
+static void count_touched(struct vu_mem *mem, const struct span *span)
+{
+	uint64_t pages = (span->offset % VU_MEM_ALIGN + span->part + VU_MEM_ALIGN - 1) /
+			 VU_MEM_ALIGN;
+
+	if (pages > UINT32_MAX - mem->touched)
+		mem->touched = UINT32_MAX;
+	else
+		mem->touched += (uint32_t)pages;
+}
+
+bool vu_mem_read(struct vu_mem *mem, uint64_t addr, void *buf, size_t len)
 {
 	uint8_t *to = buf;
+	struct span span;
 
 	if (!vu_mem_contains(mem, addr, len))
 		return false;
-	while (len > 0) {
-		const struct vu_mem_slot *s = NULL;
-		uint64_t offset = 0;
-		size_t part = (size_t)find_part(mem, addr, len, &s, &offset);
-
-		memcpy(to, s->base + offset, part);
-		to += part;
-		addr += part;
-		len -= part;
+	span_init(&span, mem, addr, len);
+	while (span.len > 0 && span_next(&span, mem)) {
+		memcpy(to, span.slot->base + span.offset, (size_t)span.part);
+		to += span.part;
+		count_touched(mem, &span);
 	}
 	return true;
 }
 
-bool vu_mem_write(const struct vu_mem *mem, uint64_t addr, const void *buf, size_t len)
+bool vu_mem_write(struct vu_mem *mem, uint64_t addr, const void *buf, size_t len)
 {
 	const uint8_t *from = buf;
+	struct span span;
 
 	if (!vu_mem_contains(mem, addr, len))
 		return false;
-	while (len > 0) {
-		const struct vu_mem_slot *s = NULL;
-		uint64_t offset = 0;
-		size_t part = (size_t)find_part(mem, addr, len, &s, &offset);
-
-		memcpy(s->base + offset, from, part);
-		from += part;
-		addr += part;
-		len -= part;
+	span_init(&span, mem, addr, len);
+	while (span.len > 0 && span_next(&span, mem)) {
+		memcpy(span.slot->base + span.offset, from, (size_t)span.part);
+		from += span.part;
+		count_touched(mem, &span);
 	}
 	return true;
 }
 
-/* Two descriptors of one file: adjacent regions of one memfd arrive with an fd each. */
-static bool same_file(int a, int b)
+static bool same_file(const struct vu_mem_slot *a, const struct vu_mem_slot *b)
 {
-	struct stat sa, sb;
-
-	if (a == b)
-		return true;
-	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
-	       sa.st_ino == sb.st_ino;
+	return a == b || (a->dev == b->dev && a->ino == b->ino);
 }
 
-int vu_mem_walk_files(const struct vu_mem *mem, uint64_t addr, uint64_t len, vu_mem_fn fn,
-		      void *arg)
+int vu_mem_walk_files(struct vu_mem *mem, uint64_t addr, uint64_t len, vu_mem_fn fn, void *arg)
 {
+	const struct vu_mem_slot *first = NULL; /* of the piece */
 	struct vu_mem_piece piece = { .fd = -1 };
+	struct span span;
 	uint64_t end;
 
 	if (!checked_add_u64(addr, len, &end))
 		return -EOVERFLOW;
-	while (len > 0) {
-		const struct vu_mem_slot *s;
+	span_init(&span, mem, addr, len);
+	while (span.len > 0) {
 		uint64_t offset;
-		uint64_t part = find_part(mem, addr, len, &s, &offset);
 
-		if (part == 0)
+		if (!span_next(&span, mem))
 			return -EFAULT;
-		offset += s->region.mmap_offset;
-		if (piece.fd >= 0 && piece.offset + piece.len == offset &&
-		    same_file(piece.fd, s->fd)) {
-			piece.len += part;
+		offset = span.offset + span.slot->region.mmap_offset;
+		if (first && piece.offset + piece.len == offset && same_file(first, span.slot)) {
+			piece.len += span.part;
 		} else {
-			int r = piece.fd >= 0 ? fn(arg, &piece) : 0;
+			int r = first ? fn(arg, &piece) : 0;
 
 			if (r < 0)
 				return r;
-			piece = (struct vu_mem_piece){ .fd = s->fd, .offset = offset, .len = part };
+			first = span.slot;
+			piece = (struct vu_mem_piece){
+				.fd = first->fd,
+				.offset = offset,
+				.len = span.part,
+			};
 		}
-		addr += part;
-		len -= part;
 	}
-	return piece.fd >= 0 ? fn(arg, &piece) : 0;
+	return first ? fn(arg, &piece) : 0;
 }
 
 int vu_mem_remap(struct vu_mem *mem)
 {
 	for (size_t i = 0; i < mem->num_slots; i++) {
 		struct vu_mem_slot *s = mem->slots[i];
+		int r = slot_map(mem, s, (size_t)(s->base - s->map));
 
-		if (mmap(s->map, s->map_len, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, s->fd,
-			 (off_t)s->map_offset) == MAP_FAILED)
-			return -errno;
+		if (r < 0)
+			return r;
 	}
 	mem->faulted = 0;
+	mem->touched = 0;
 	return 0;
 }

@@ -271,7 +271,8 @@ static int set_vring_enable(struct vu_conn *conn, struct vu_message_in *in, stru
 
 /*
  * SET_VRING_KICK, _CALL, _ERR: which queue, and whether there is a descriptor.  It is
- * checked: we read and write it, and anything but an eventfd could block or mislead us.
+ * checked: we wait for it or signal it, in ways that only an eventfd has.  Its flags are the
+ * front-end's: neither way depends on them.
  */
 static struct vu_queue *check_vring_fd(struct vu_conn *conn, struct vu_message_in *in)
 {
@@ -294,8 +295,6 @@ static struct vu_queue *check_vring_fd(struct vu_conn *conn, struct vu_message_i
 		refuse(conn, "the descriptor is not an eventfd");
 		return NULL;
 	}
-	if (!none && fd_set_nonblock(in->fds[0]) < 0)
-		return NULL;
 	return queue;
 }
 

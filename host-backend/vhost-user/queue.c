@@ -20,17 +20,40 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
 
 #include "conn.h"
 #include "fd.h"
+#include "notify.h"
 
-/* What one queue may cost in one round of the loop, so that all connections get theirs. */
-#define REQUESTS_PER_ROUND    64
-#define DESCRIPTORS_PER_ROUND 4096
+/*
+ * What one queue may cost in one round of the loop, so that all connections get theirs.
+ * Steps are vu_mem.steps: each descriptor takes one at least, and what the device asks of
+ * the memory table for a request, or for an event that comes of it, counts too.
+ */
+#define REQUESTS_PER_ROUND 64
+#define STEPS_PER_ROUND	   8192
+
+/*
+ * The longest chains: of a request, and of a buffer for events.  Drivers need 2 and 1, and
+ * one for each page of a request that is not contiguous.
+ */
+#define MAX_REQUEST_DESCRIPTORS 128
+#define MAX_EVENT_DESCRIPTORS	8
+
+/* The most that we keep mapped of a guest's memory, apart from its rings: see vu_mem_remap(). */
+#define MAX_TOUCHED_PAGES 1024
+
+static unsigned int queue_index(const struct vu_queue *queue)
+{
+	return (unsigned int)(queue - queue->conn->queues);
+}
+
+static bool carries_requests(const struct vu_queue *queue)
+{
+	return queue->conn->ops->request_queues & (UINT32_C(1) << queue_index(queue));
+}
 
 void vu_queue_init(struct vu_queue *queue, struct vu_conn *conn)
 {
@@ -38,6 +61,8 @@ void vu_queue_init(struct vu_queue *queue, struct vu_conn *conn)
 	queue->kick_fd = -1;
 	queue->call_fd = -1;
 	queue->err_fd = -1;
+	queue->chain.max_descriptors = carries_requests(queue) ? MAX_REQUEST_DESCRIPTORS
+							       : MAX_EVENT_DESCRIPTORS;
 }
 
 static void drop_kick(struct vu_queue *queue)
@@ -54,33 +79,6 @@ void vu_queue_finish(struct vu_queue *queue)
 	vu_chain_finish(&queue->chain);
 }
 
-static unsigned int queue_index(const struct vu_queue *queue)
-{
-	return (unsigned int)(queue - queue->conn->queues);
-}
-
-static bool carries_requests(const struct vu_queue *queue)
-{
-	return queue->conn->ops->request_queues & (UINT32_C(1) << queue_index(queue));
-}
-
-/*
- * A full counter is a signal already.  It was set to be non-blocking, but the front-end
- * shares the open file and could undo that: hence the poll.  (What is left is a race that
- * a hostile VMM would have to win within this call; Linux has no RWF_NOWAIT for it.)
- */
-static void signal_eventfd(int fd)
-{
-	const uint64_t one = 1;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	if (fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT) {
-		ssize_t n = write(fd, &one, sizeof(one));
-
-		(void)n;
-	}
-}
-
 static void break_queues(struct vu_conn *conn, const struct vu_queue *culprit, const char *why)
 {
 	if (conn->broken)
@@ -90,7 +88,7 @@ static void break_queues(struct vu_conn *conn, const struct vu_queue *culprit, c
 		 "queue %u: %s: the device does nothing more until the driver resets it",
 		 queue_index(culprit), why);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++)
-		signal_eventfd(conn->queues[i].err_fd);
+		vu_notify(conn->queues[i].err_fd);
 }
 
 static bool lost_memory(struct vu_queue *queue)
@@ -125,6 +123,8 @@ static int pop(struct vu_queue *queue, void *buf, size_t buf_len, size_t max_wri
 	}
 	if (r > 0)
 		conn->bytes_copied += queue->chain.copied;
+	if (conn->mem.touched >= MAX_TOUCHED_PAGES)
+		loop_defer(conn->loop, &conn->work);
 	return r;
 }
 
@@ -143,7 +143,7 @@ static void finish_request(struct vu_queue *queue, const void *data, size_t len)
 static void call_driver(struct vu_queue *queue)
 {
 	if (vu_ring_wants_call(&queue->ring))
-		signal_eventfd(queue->call_fd);
+		vu_notify(queue->call_fd);
 }
 
 static bool can_serve(const struct vu_queue *queue)
@@ -174,11 +174,13 @@ static void serve_request(struct vu_queue *queue)
 static bool serve_requests(struct vu_queue *queue)
 {
 	struct vu_conn *conn = queue->conn;
-	uint32_t requests = 0, descriptors = 0;
+	uint32_t requests = 0;
 	bool more = true;
 
+	conn->mem.steps = 0;
 	while (can_serve(queue)) {
-		if (requests == REQUESTS_PER_ROUND || descriptors >= DESCRIPTORS_PER_ROUND)
+		if (requests == REQUESTS_PER_ROUND || conn->mem.steps >= STEPS_PER_ROUND ||
+		    conn->mem.touched >= MAX_TOUCHED_PAGES)
 			break;
 		/* One byte more than allowed: that is how the device sees that it was too long. */
 		if (pop(queue, conn->req, conn->ops->max_request + 1, conn->ops->max_response) <=
@@ -187,7 +189,6 @@ static bool serve_requests(struct vu_queue *queue)
 			break;
 		}
 		requests++;
-		descriptors += queue->chain.num_descriptors;
 		serve_request(queue);
 	}
 	/* One call for all of them. */
@@ -228,11 +229,34 @@ static void serve(struct vu_queue *queue)
 	}
 }
 
+/*
+ * A guest chooses where its requests lie, and every page of them that we touch would stay
+ * in our page tables.
+ */
+static void forget_pages(struct vu_conn *conn)
+{
+	int r;
+
+	if (conn->broken || conn->mem.faulted || conn->mem.touched < MAX_TOUCHED_PAGES)
+		return;
+	r = vu_mem_remap(&conn->mem);
+	if (r < 0) {
+		log_peer(&conn->log, LOG_LEVEL_WARNING, "cannot map guest memory anew: %s",
+			 strerror(-r));
+		conn->mem.touched = 0; /* and again after as many */
+	}
+	for (unsigned int i = 0; i < conn->ops->num_queues; i++) {
+		if (vu_ring_resolved(&conn->queues[i].ring))
+			(void)vu_ring_resolve(&conn->queues[i].ring, &conn->mem);
+	}
+}
+
 void vu_queues_work(struct loop_deferred *deferred)
 {
 	struct vu_conn *conn =
 		(struct vu_conn *)((char *)deferred - offsetof(struct vu_conn, work));
 
+	forget_pages(conn);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++) {
 		if (conn->queues[i].pending)
 			serve(&conn->queues[i]);
@@ -247,27 +271,16 @@ static void look_at_all(struct vu_conn *conn)
 	loop_defer(conn->loop, &conn->work);
 }
 
+/*
+ * The kick is never read.  The front-end shares the open file and can make a read block,
+ * and one of a semaphore (eventfd(2)) would leave it readable for longer than anybody
+ * lives.  Edge-triggered, it wakes us once for each time that it is signalled; also both of
+ * two queues that share it.
+ */
 static void on_kick(struct loop_source *source, uint32_t events)
 {
-	struct vu_queue *queue =
-		(struct vu_queue *)((char *)source - offsetof(struct vu_queue, kick));
-	uint64_t count;
-	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
-	ssize_t n;
-
 	(void)events;
-	/* The front-end shares the open file and can clear O_NONBLOCK; RWF_NOWAIT is ours. */
-	n = preadv2(queue->kick_fd, &iov, 1, -1, RWF_NOWAIT);
-	if (n < 0 && errno == EOPNOTSUPP)
-		n = read(queue->kick_fd, &count, sizeof(count));
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		log_peer(&queue->conn->log, LOG_LEVEL_ERROR, "queue %u: cannot read the kick: %s",
-			 queue_index(queue), strerror(errno));
-		loop_remove(source);
-		return;
-	}
-	/* Also when there was nothing to read: queues may share an eventfd, and one reads first. */
-	serve(queue);
+	serve((struct vu_queue *)((char *)source - offsetof(struct vu_queue, kick)));
 }
 
 int vu_queue_set_kick(struct vu_queue *queue, int *fd)
@@ -277,7 +290,8 @@ int vu_queue_set_kick(struct vu_queue *queue, int *fd)
 	/* The old one may have been signalled. */
 	queue->pending = true;
 	loop_defer(queue->conn->loop, &queue->conn->work);
-	return loop_add(queue->conn->loop, &queue->kick, queue->kick_fd, EPOLLIN, on_kick);
+	return loop_add(queue->conn->loop, &queue->kick, queue->kick_fd, EPOLLIN | EPOLLET,
+			on_kick);
 }
 
 void vu_queue_stop(struct vu_queue *queue)

@@ -136,7 +136,7 @@ static int add_segment(struct vu_chain *chain, uint64_t addr, uint32_t len)
 
 /* What is being done with one chain. */
 struct walk {
-	const struct vu_mem *mem;
+	struct vu_mem *mem;
 	struct vu_chain *chain;
 	uint8_t *buf;
 	size_t buf_len;
@@ -190,7 +190,7 @@ static int add_descriptor(struct walk *w, const struct vu_desc *desc, const char
 	return write ? add_writable(w, desc) : add_readable(w, desc);
 }
 
-int vu_ring_pop(struct vu_ring *ring, const struct vu_mem *mem, struct vu_chain *chain, void *buf,
+int vu_ring_pop(struct vu_ring *ring, struct vu_mem *mem, struct vu_chain *chain, void *buf,
 		size_t buf_len, size_t max_writable, const char **ret_why)
 {
 	struct walk w = {
@@ -223,6 +223,10 @@ int vu_ring_pop(struct vu_ring *ring, const struct vu_mem *mem, struct vu_chain 
 			*ret_why = "a descriptor chain that loops";
 			return -EPROTO;
 		}
+		if (chain->max_descriptors && chain->num_descriptors == chain->max_descriptors) {
+			*ret_why = "a chain of more descriptors than the device takes";
+			return -EPROTO;
+		}
 		load_desc(ring, index, &desc);
 		chain->num_descriptors++;
 		r = add_descriptor(&w, &desc, ret_why);
@@ -234,7 +238,7 @@ int vu_ring_pop(struct vu_ring *ring, const struct vu_mem *mem, struct vu_chain 
 	return 1;
 }
 
-bool vu_ring_write(const struct vu_mem *mem, const struct vu_chain *chain, const void *data,
+bool vu_ring_write(struct vu_mem *mem, const struct vu_chain *chain, const void *data,
 		   size_t len)
 {
 	const uint8_t *from = data;

@@ -27,6 +27,7 @@ struct vu_segment {
 
 /* A request that was taken from the available ring. */
 struct vu_chain {
+	uint32_t max_descriptors; /* the caller's; 0: as many as the queue has */
 	uint16_t head;
 	uint32_t num_descriptors;
 	uint64_t readable, writable; /* bytes in all */
@@ -72,17 +73,18 @@ int vu_ring_available(const struct vu_ring *ring, const char **ret_why);
 /*
  * Takes the next request.  At most @buf_len of its device-readable bytes are copied to
  * @buf; segments that cover at most @max_writable of its device-writable bytes are kept.
+ * A chain of more than chain->max_descriptors breaks the rules, too.
  * 1: taken; 0: there is none; -EPROTO: the driver broke the ring's rules (*@ret_why says
  * how); -ENOMEM.
  */
-int vu_ring_pop(struct vu_ring *ring, const struct vu_mem *mem, struct vu_chain *chain, void *buf,
+int vu_ring_pop(struct vu_ring *ring, struct vu_mem *mem, struct vu_chain *chain, void *buf,
 		size_t buf_len, size_t max_writable, const char **ret_why);
 
 /*
  * Writes to the device-writable part of a request; @len is at most the @max_writable that
  * vu_ring_pop() was called with, and at most chain->writable.
  */
-bool vu_ring_write(const struct vu_mem *mem, const struct vu_chain *chain, const void *data,
+bool vu_ring_write(struct vu_mem *mem, const struct vu_chain *chain, const void *data,
 		   size_t len);
 
 /* Gives a request back; @written bytes of its device-writable part were filled. */

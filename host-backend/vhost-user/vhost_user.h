@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct log_peer;
 struct loop;
 struct vu_conn;
 
@@ -79,12 +80,25 @@ struct vu_device_ops {
 };
 
 /*
+ * Before the first connection; again changes the limit for those that come.  @max_memory:
+ * bytes of guest memory that one connection may have us map, above 0.  -ENOSYS, -EPERM:
+ * the kernel, or a seccomp filter, has no Linux AIO (io_setup(2)); -EAGAIN: fs.aio-max-nr
+ * is reached.  There is no way without: a write to an eventfd can be made to block.
+ */
+int vu_init(uint64_t max_memory);
+
+/*
  * @fd: a connected AF_UNIX stream socket; owned by the connection from now on, also
  * when this fails.  @name: for log lines, copied.  @ops and @dev: borrowed until
  * closed() was called.
  */
 int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_device_ops *ops,
 		   void *dev, struct vu_conn **ret_conn);
+/*
+ * Its log lines count against @account's rate limit, so that a peer that connects again and
+ * again gets no fresh one.  @account: borrowed until the connection is gone.
+ */
+void vu_conn_share_log(struct vu_conn *conn, struct log_peer *account);
 /* Ends the connection without calling closed().  NULL is fine. */
 void vu_conn_destroy(struct vu_conn *conn);
 

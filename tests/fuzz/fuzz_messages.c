@@ -153,6 +153,8 @@ static void prepare(void)
 
 	log_set_sink(quiet);
 	if (ram < 0) {
+		if (vu_init(UINT64_C(1) << 30) < 0)
+			abort();
 		ram = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

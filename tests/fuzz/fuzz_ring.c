@@ -20,6 +20,7 @@
 #define HIGH	  (UINT64_C(1) << 40)
 #define AVAIL	  0x100
 #define USED	  0x200
+#define MAX_CHAIN 6
 #define MAX_READ  300
 #define MAX_WRITE 200
 
@@ -46,7 +47,7 @@ static void prepare(void)
 		return;
 	log_set_sink(quiet);
 	log_peer_init(&log, "fuzz");
-	vu_mem_init(&mem, &log);
+	vu_mem_init(&mem, 2 * SIZE, &log);
 	fd = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	fds[0] = dup(fd); // NOLINT(android-cloexec-dup)
 	fds[1] = dup(fd); // NOLINT(android-cloexec-dup)
@@ -62,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t answer[MAX_WRITE];
 	uint8_t buf[MAX_READ];
-	struct vu_chain chain = { 0 };
+	struct vu_chain chain = { .max_descriptors = MAX_CHAIN };
 	struct vu_ring ring = {
 		.num = 8,
 		.addr = { .descriptor = USER, .available = USER + AVAIL, .used = USER + USED },
@@ -85,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		if (r <= 0)
 			break;
-		if (chain.head >= ring.num || chain.num_descriptors > ring.num ||
+		if (chain.head >= ring.num || chain.num_descriptors > MAX_CHAIN ||
 		    chain.copied > sizeof(buf) || chain.copied > chain.readable ||
 		    chain.num_segments > ring.num)
 			abort();

@@ -194,6 +194,7 @@ struct fixture *fixture_create(const struct vmm_options *options)
 
 	assert_non_null(f);
 	current = f;
+	assert_int_equal(vu_init(DEVICE_MAX_MEMORY), 0);
 	f->fds_before = count_fds();
 	log_set_sink(capture);
 	pthread_mutex_init(&f->lock, NULL);

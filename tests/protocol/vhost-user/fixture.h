@@ -28,6 +28,7 @@
 #define DEVICE_CONFIG_SIZE  64
 #define DEVICE_MAX_REQUEST  4096
 #define DEVICE_MAX_RESPONSE 4096
+#define DEVICE_MAX_MEMORY   (UINT64_C(1) << 40)
 #define QUEUE_SIZE	    64
 
 enum {

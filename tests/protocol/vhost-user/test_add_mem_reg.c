@@ -86,6 +86,31 @@ static void test_shape(void **state)
 	assert_fds_checked(VU_ADD_MEM_REG, 40, 1, false);
 }
 
+/* What was removed is room again; what was refused took none. */
+static void test_too_much(void **state)
+{
+	const uint64_t half = DEVICE_MAX_MEMORY / 2;
+	struct fixture *f = fixture_ready(NULL);
+	int fd = vmm_memfd(half, F_SEAL_SHRINK, false);
+	struct vu_mem_region_msg msg = { .region = { half, half, USER, 0 } };
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (int i = 0; i < 10; i++) {
+		msg.region.guest_addr = half;
+		assert_int_equal(vmm_ack(f->vmm, VU_ADD_MEM_REG, &msg, sizeof(msg), &fd, 1), 0);
+		/* The VM's 16 MiB are there, too. */
+		msg.region.guest_addr = 2 * half;
+		assert_refused(f, vmm_ack(f->vmm, VU_ADD_MEM_REG, &msg, sizeof(msg), &fd, 1),
+			       "--max-ram");
+		msg.region.guest_addr = half;
+		assert_int_equal(vmm_ack(f->vmm, VU_REM_MEM_REG, &msg, sizeof(msg), NULL, 0), 0);
+	}
+	assert_echo(f);
+	close(fd);
+	fixture_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -93,6 +118,7 @@ int main(void)
 		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_bad_file),
 		cmocka_unit_test(test_without_the_feature),
+		cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_shape),
 	};
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fixture.h"
 
@@ -196,6 +200,94 @@ static void test_longest_chain(void **state)
 	fixture_destroy(f);
 }
 
+/* A queue of @size entries, and a region of @sparse bytes at 1 TiB. */
+static struct fixture *big(uint16_t size, uint64_t sparse, int fd)
+{
+	const struct vmm_region regions[] = {
+		{ .guest_addr = 0, .size = 16 << 20 },
+		{ .guest_addr = UINT64_C(1) << 40, .size = sparse, .fd = fd },
+	};
+	struct vmm_options options = { .regions = regions, .num_regions = sparse ? 2 : 1 };
+	struct fixture *f = fixture_handshake(&options);
+
+	assert_int_equal(guest_create(&f->guest, f->vmm, DEVICE_QUEUES, size), 0);
+	assert_int_equal(guest_start(f->guest), 0);
+	fixture_wait(f, &f->seen.started, 1);
+	assert_echo(f);
+	return f;
+}
+
+/* 128 descriptors are a request, 129 are too many. */
+static void test_too_many_descriptors(void **state)
+{
+	struct fixture *f = big(256, 0, -1);
+	struct guest_part parts[129];
+	uint16_t head;
+	uint32_t len;
+
+	(void)state;
+	for (size_t i = 0; i < 129; i++)
+		parts[i] = (struct guest_part){ f->guest->scratch, 1 };
+	assert_true(guest_submit(requests(f), parts, 127, 1) >= 0);
+	guest_kick(requests(f));
+	assert_int_equal(guest_wait(requests(f), &head, &len), 0);
+	assert_true(guest_submit(requests(f), parts, 128, 1) >= 0);
+	guest_kick(requests(f));
+	assert_broken(f, "a chain of more descriptors than the device takes");
+	fixture_destroy(f);
+}
+
+/* A line of /proc/self/status, in KiB. */
+static long status_kib(const char *name)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[256];
+	long kib = -1;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, name, strlen(name)) == 0)
+			kib = strtol(line + strlen(name), NULL, 10);
+	}
+	(void)fclose(file);
+	assert_true(kib >= 0);
+	return kib;
+}
+
+/*
+ * Bytes that are 2 MiB apart: each costs a page, and a page of page tables.  The device keeps
+ * some thousand pages mapped, not as many as the guest has.
+ */
+static void test_pages_are_forgotten(void **state)
+{
+	const uint64_t base = UINT64_C(1) << 40, step = 2 << 20;
+	int fd = vmm_memfd(8192 * step, F_SEAL_SHRINK, false);
+	struct fixture *f = big(256, 8192 * step, fd);
+	struct guest_part parts[65];
+	long rss = status_kib("RssShmem:"), tables = status_kib("VmPTE:");
+	uint16_t head;
+	uint32_t len;
+
+	(void)state;
+	for (uint64_t at = 0; at < 8192; at += 64) {
+		for (size_t i = 0; i < 64; i++)
+			parts[i] = (struct guest_part){ base + (at + i) * step, 1 };
+		parts[64] = (struct guest_part){ f->guest->scratch, 64 };
+		assert_true(guest_submit(requests(f), parts, 64, 1) >= 0);
+		guest_kick(requests(f));
+		assert_int_equal(guest_wait(requests(f), &head, &len), 0);
+	}
+	/*
+	 * 1,024 pages and a request are 4.3 MiB of each; all would be 32.  (An address
+	 * sanitizer's shadow has page tables as well, which stay.)
+	 */
+	assert_true(status_kib("RssShmem:") - rss < 6144);
+	assert_true(status_kib("VmPTE:") - tables < 12288);
+	assert_echo(f);
+	fixture_destroy(f);
+	close(fd);
+}
+
 /* A full queue, made available at once. */
 static void test_full_queue(void **state)
 {
@@ -325,6 +417,8 @@ int main(void)
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_length_0),
 		cmocka_unit_test(test_longest_chain),
+		cmocka_unit_test(test_too_many_descriptors),
+		cmocka_unit_test(test_pages_are_forgotten),
 		cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_no_room_for_the_response),

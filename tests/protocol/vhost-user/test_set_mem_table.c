@@ -113,7 +113,9 @@ static void test_write_sealed(void **state)
 {
 	(void)state;
 	refused((struct vu_mem_region){ 0, MIB, USER, 0 }, memfd(MIB, SEALS | F_SEAL_WRITE),
-		"cannot map");
+		"sealed against writing");
+	refused((struct vu_mem_region){ 0, MIB, USER, 0 }, memfd(MIB, SEALS | F_SEAL_FUTURE_WRITE),
+		"sealed against writing");
 }
 
 static void test_overlap(void **state)
@@ -187,6 +189,54 @@ static void test_rings_gone(void **state)
 	fixture_destroy(f);
 }
 
+/* Files of holes cost a VMM nothing, but our address space, which all VMs share. */
+static void test_too_much(void **state)
+{
+	struct fixture *f = fixture_ready(NULL);
+	const uint64_t user = f->vmm->regions[0].user_addr;
+	const uint64_t top = DEVICE_MAX_MEMORY + 4096;
+	const struct vu_mem_region parts[2] = {
+		{ 0, 16 * MIB, user, 0 },
+		{ 16 * MIB, DEVICE_MAX_MEMORY - 16 * MIB, USER, 0 },
+	};
+	int fds[2] = { f->vmm->memfd, memfd(top, SEALS) };
+
+	(void)state;
+	assert_refused(f, set_one(f, (struct vu_mem_region){ 0, top, USER, 0 }, fds[1]),
+		       "--max-ram");
+	assert_echo(f);
+	/* Exactly as much is possible, again and again: a new table replaces the old one. */
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(set(f, parts, 2, 8 + 64, fds, 2), 0);
+	assert_echo(f);
+	close(fds[1]);
+	fixture_destroy(f);
+}
+
+/* No page of a guest may be found in a core dump of the daemon: proc(5), VmFlags "dd". */
+static void test_not_dumped(void **state)
+{
+	struct fixture *f = fixture_handshake(NULL);
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	bool ours = false;
+	char line[512];
+	int without = 0;
+
+	(void)state;
+	assert_non_null(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		/* The first line of a mapping is the only one that starts with an address. */
+		if (strcspn(line, "-") < strcspn(line, ": "))
+			ours = strstr(line, "memfd:guest-ram");
+		if (ours && strncmp(line, "VmFlags:", 8) == 0)
+			without += !strstr(line, " dd");
+	}
+	(void)fclose(smaps);
+	/* The VMM of this test has mapped it as well. */
+	assert_int_equal(without, 1);
+	fixture_destroy(f);
+}
+
 static void test_shape(void **state)
 {
 	(void)state;
@@ -208,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_again_while_running),
 		cmocka_unit_test(test_rings_gone),
+		cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_not_dumped),
 		cmocka_unit_test(test_shape),
 	};
 

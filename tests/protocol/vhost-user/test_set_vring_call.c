@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fixture.h"
+#include "notify.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
+
+/*
+ * Takes the C library's place in this program: a VMM that always wins the race between a
+ * look at its eventfd and a write to it.
+ */
+static int racing_fd = -1;
+
+int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	const struct timespec wait = { .tv_sec = timeout / 1000,
+				       .tv_nsec = timeout % 1000 * 1000000L };
+	const uint64_t full = UINT64_MAX - 1;
+	int r = (int)syscall(SYS_ppoll, fds, n, timeout < 0 ? NULL : &wait, NULL, 0);
+	int fd = __atomic_load_n(&racing_fd, __ATOMIC_SEQ_CST);
+
+	if (fd >= 0 && timeout == 0 && write(fd, &full, sizeof(full)) > 0)
+		(void)fcntl(fd, F_SETFL, 0);
+	return r;
+}
 
 static int set(struct fixture *f, uint64_t value, int fd)
 {
@@ -107,6 +131,60 @@ static void test_full(void **state)
 	fixture_destroy(f);
 }
 
+static void test_lost_race(void **state)
+{
+	struct fixture *f = fixture_ready(NULL);
+	struct guest_queue *q = &f->guest->queues[0];
+	struct guest_part parts[2] = { { f->guest->scratch, 4 }, { f->guest->scratch + 4096, 4 } };
+	bool alive;
+
+	(void)state;
+	__atomic_store_n(&racing_fd, q->call_fd, __ATOMIC_SEQ_CST);
+	assert_int_equal(guest_submit(q, parts, 1, 1), 0);
+	guest_kick(q);
+	fixture_wait(f, &f->seen.requests, 1);
+	alive = vmm_alive(f->vmm);
+	__atomic_store_n(&racing_fd, -1, __ATOMIC_SEQ_CST);
+	assert_true(alive);
+	fixture_destroy(f);
+}
+
+/* Each counts, also when there were more than the kernel keeps completions of. */
+static void test_notify_counts(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t count = 0;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(vu_notify_init(), 0);
+	assert_int_equal(vu_notify_init(), 0);
+	vu_notify(-1);
+	for (int i = 0; i < 10000; i++)
+		vu_notify(fd);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 10000);
+	close(fd);
+}
+
+static void test_notify_never_blocks(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	const uint64_t full = UINT64_MAX - 1;
+	uint64_t count = 0;
+
+	(void)state;
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	for (int i = 0; i < 1000; i++)
+		vu_notify(fd);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_true(count >= full);
+	vu_notify(fd);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 1);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +193,9 @@ int main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_suppressed_by_the_driver),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_lost_race),
+		cmocka_unit_test(test_notify_counts),
+		cmocka_unit_test(test_notify_never_blocks),
 	};
 
 	return cmocka_run_group_tests_name("vhost-user set_vring_call", tests, NULL, NULL);

@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "fd.h"
 #include "fixture.h"
+#include "log.h"
+#include "memory.h"
 
 /* vu_mem_walk(): from guest addresses to files and offsets. */
 #define MIB UINT64_C(0x100000)
 #define GIB UINT64_C(0x40000000)
+#define USER UINT64_C(0x600000000000)
+
+/* Takes the C library's place in this program, and counts. */
+static int fstats;
+
+int fstat(int fd, struct stat *st)
+{
+	fstats++;
+	return (int)syscall(SYS_fstat, fd, st);
+}
 
 static int walk(struct fixture *f, uint64_t addr, uint64_t len, struct walked_piece *pieces,
 		size_t max)
@@ -117,6 +134,84 @@ static void test_many_regions(void **state)
 	fixture_destroy(f);
 }
 
+static int count_piece(void *arg, const struct vu_mem_piece *piece)
+{
+	(void)piece;
+	++*(int *)arg;
+	return 0;
+}
+
+/*
+ * 100 adjacent regions of one file: what is asked of them has its price, which the queues
+ * stop at, and no part of it is a system call.
+ */
+static void test_price(void **state)
+{
+	struct vu_mem_region region = { 0, 4096, USER, 0 };
+	struct log_peer log;
+	struct vu_mem mem;
+	int fd = vmm_memfd(100 * 4096, F_SEAL_SHRINK, false), pieces = 0, before;
+	uint8_t bytes[2] = { 1, 2 };
+
+	(void)state;
+	log_peer_init(&log, "vm0");
+	vu_mem_init(&mem, GIB, &log);
+	for (int i = 0; i < 100; i++) {
+		int copy = fd_dup(fd);
+
+		assert_int_equal(vu_mem_add(&mem, &region, &copy), 0);
+		region.guest_addr += 4096;
+		region.user_addr += 4096;
+		region.mmap_offset += 4096;
+	}
+	assert_int_equal(mem.steps, 0);
+	before = fstats;
+	assert_int_equal(vu_mem_walk_files(&mem, 0, 100 * 4096, count_piece, &pieces), 0);
+	assert_int_equal(pieces, 1);
+	assert_int_equal(mem.steps, 100);
+	assert_int_equal(fstats, before);
+	assert_true(vu_mem_contains(&mem, 4095, 98 * 4096 + 2));
+	assert_int_equal(mem.steps, 200);
+	assert_false(vu_mem_contains(&mem, 99 * 4096, 4097));
+	assert_int_equal(mem.touched, 0);
+	assert_true(vu_mem_write(&mem, 4095, bytes, 2));
+	assert_int_equal(mem.touched, 2);
+	assert_int_equal(vu_mem_remap(&mem), 0);
+	assert_int_equal(mem.touched, 0);
+	assert_true(vu_mem_read(&mem, 4096, bytes, 1));
+	assert_int_equal(bytes[0], 2);
+	vu_mem_finish(&mem);
+	close(fd);
+}
+
+/* A front-end that forbids a new mapping does not make a hole of the old one. */
+static void test_remap_fails(void **state)
+{
+	const struct vu_mem_region region = { 0, 8192, USER, 0 };
+	struct log_peer log;
+	struct vu_mem mem;
+	int fd = vmm_memfd(8192, F_SEAL_SHRINK, false), copy = fd_dup(fd);
+	uint8_t byte = 7;
+	char *end;
+
+	(void)state;
+	log_peer_init(&log, "vm0");
+	vu_mem_init(&mem, GIB, &log);
+	assert_int_equal(vu_mem_set(&mem, &region, 1, &copy), 0);
+	assert_true(vu_mem_write(&mem, 5000, &byte, 1));
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+	end = vu_mem_from_user(&mem, USER + 4096, 4096);
+	assert_int_equal(vu_mem_remap(&mem), -EPERM);
+	/* Whoever maps something now does not get the guest's place. */
+	assert_true(sysconf(_SC_PAGESIZE) == 4096);
+	assert_int_equal(syscall(SYS_mincore, end, 4096, &byte), 0);
+	byte = 0;
+	assert_true(vu_mem_read(&mem, 5000, &byte, 1));
+	assert_int_equal(byte, 7);
+	vu_mem_finish(&mem);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +219,8 @@ int main(void)
 		cmocka_unit_test(test_above_4_gib),
 		cmocka_unit_test(test_merges),
 		cmocka_unit_test(test_many_regions),
+		cmocka_unit_test(test_price),
+		cmocka_unit_test(test_remap_fails),
 	};
 
 	return cmocka_run_group_tests_name("vhost-user walk", tests, NULL, NULL);
