@@ -190,7 +190,7 @@ int bufshare_export(struct bufshare *handle, int fd, const struct bufshare_image
 
 int bufshare_unexport(struct bufshare *handle, const uint8_t uuid[BUFSHARE_UUID_SIZE])
 {
-	struct bufshare_unexport msg;
+	struct bufshare_unexport msg = { 0 };
 
 	memcpy(msg.uuid, uuid, sizeof(msg.uuid));
 	return request(handle, BUFSHARE_IOC_UNEXPORT, &msg, "ending an export");

@@ -149,7 +149,7 @@ int export_fd(int node, int fd, struct bufshare_export *ret_args)
 
 int unexport(int node, const uint8_t *uuid)
 {
-	struct bufshare_unexport args;
+	struct bufshare_unexport args = { 0 };
 
 	memcpy(args.uuid, uuid, sizeof(args.uuid));
 	return ioctl(node, BUFSHARE_IOC_UNEXPORT, &args);

@@ -110,10 +110,10 @@ _Static_assert(sizeof(struct bufshare_msg_buffer_get_reply) + VIRTIO_BUFSHARE_MA
 SIZE(struct bufshare_info, 128);
 SIZE(struct bufshare_desc, 96);
 SIZE(struct bufshare_export, 152);
-SIZE(struct bufshare_unexport, 16);
-SIZE(struct bufshare_next_buffer, 152);
+SIZE(struct bufshare_unexport, 24);
+SIZE(struct bufshare_next_buffer, 160);
 SIZE(struct bufshare_extent, 16);
-SIZE(struct bufshare_extents, 32);
+SIZE(struct bufshare_extents, 40);
 SIZE(struct bufshare_stream_create, 80);
 SIZE(struct bufshare_stream_destroy, 8);
 SIZE(struct bufshare_publish, 48);

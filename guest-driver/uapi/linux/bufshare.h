@@ -56,8 +56,13 @@ struct bufshare_desc {
  * twice gives two UUIDs.
  *
  * EBADF    @fd is not a dma-buf            EXDEV   its memory is not guest RAM
- * EDQUOT   a quota of the host is reached  EINVAL  size or description
+ * EDQUOT   a quota of the host, or of      EINVAL  size or description
+ *          this file, is reached           ENOMEM  out of memory, here or on the host
  * ENODEV   the device is gone              EIO     the device does not answer
+ * EINTR    a signal came, nothing is done  EOPNOTSUPP  the exporter or the host cannot
+ *
+ * ENODEV, EIO, EFAULT, EINVAL for flags and reserved fields, ENOMEM and EINTR hold for
+ * every request here; EOPNOTSUPP for those of streams if the host has none.
  */
 struct bufshare_export {
 	__s32 fd;
@@ -68,13 +73,15 @@ struct bufshare_export {
 	struct bufshare_desc desc;
 	__u64 size;		       /* out: bytes */
 	__u32 num_extents;	       /* out: after merging */
-	__u32 reserved2;	       /* out: 0 */
+	__u32 reserved2;
 	__u8 uuid[BUFSHARE_UUID_SIZE]; /* out */
 };
 
 /* BUFSHARE_IOC_UNEXPORT: only by the file that exported.  ENOENT otherwise. */
 struct bufshare_unexport {
 	__u8 uuid[BUFSHARE_UUID_SIZE];
+	__u32 flags; /* 0 */
+	__u32 reserved;
 };
 
 enum bufshare_buffer_state {
@@ -98,6 +105,8 @@ struct bufshare_next_buffer {
 	__s32 pid; /* exporter's thread group, 0 outside the caller's pid namespace */
 	__u32 user_len;
 	__u64 user; /* in: room for BUFSHARE_MAX_USER_LEN bytes, or 0 */
+	__u32 flags; /* 0 */
+	__u32 reserved;
 };
 
 /*
@@ -117,6 +126,8 @@ struct bufshare_extents {
 	__u32 first;
 	__u32 count;   /* in, out */
 	__u64 extents; /* struct bufshare_extent[count] */
+	__u32 flags;   /* 0 */
+	__u32 reserved;
 };
 
 /* BUFSHARE_IOC_STREAM_CREATE: EEXIST when this guest has a stream of the name. */
@@ -142,6 +153,10 @@ enum bufshare_clock {
 
 /*
  * BUFSHARE_IOC_PUBLISH: hand a frame to the consumers of a stream.
+ *
+ * The frame must be complete: the driver does not wait for the fences of the dma-buf.
+ * The caller waits until what writes to it has finished (poll(2) of the dma-buf for
+ * POLLIN), and ends his own access by the CPU (DMA_BUF_IOCTL_SYNC), before he publishes.
  *
  * ENOENT  no such stream or buffer of this file   EBUSY  the buffer is in flight
  * EINVAL  sequence did not grow
