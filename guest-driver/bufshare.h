@@ -10,10 +10,13 @@
  * device was reset (bufshare_buffers_release_all()).
  *
  * Locks, outermost first:
- *   bufshare_device.gate       read: uses @vdev; write: remove() waits for the last one
  *   bufshare_stream.publish    one PUBLISH or STREAM_QUERY of a stream at a time
  *   bufshare_device.lock       spinlock, process context: tables, states, events
  *   bufshare_device.control_lock  spinlock, also taken in interrupts: control queue
+ *
+ * Who uses the virtio device is counted in @inside, by bufshare_device_enter(); remove()
+ * waits for the last one.  Nobody touches the memory of a user process inside: a fault
+ * there can take for ever, and nothing could unbind the driver meanwhile.
  */
 #ifndef _BUFSHARE_H
 #define _BUFSHARE_H
@@ -25,7 +28,6 @@
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
-#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/uuid.h>
 #include <linux/virtio.h>
@@ -62,20 +64,25 @@ struct bufshare_limits {
 
 struct bufshare_device {
 	struct kref ref;
-	struct virtio_device *vdev; /* valid under @gate if not @gone at its start */
+	struct virtio_device *vdev; /* valid inside bufshare_device_enter() */
 	int id;
 	char name[24];
 	u64 features;
 	char label[BUFSHARE_LABEL_SIZE];
 	struct bufshare_limits limits;
 
-	struct rw_semaphore gate;
+	unsigned int inside; /* users of @vdev; under @lock */
 	bool gone; /* the driver is being unbound, or was; written under @lock */
 	bool dead; /* the device failed us: only a reset helps; under @control_lock */
+	bool ready; /* the callbacks of the virtqueues may act */
+	bool config_changed; /* the worker is to look whether the device needs a reset */
+	unsigned long farewell; /* jiffies; how long unbinding waits for the host */
+	wait_queue_head_t left; /* once @gone: @inside or @buffers came to nothing */
 
 	struct virtqueue *control;
-	spinlock_t control_lock;      /* @control, @outstanding, @dead */
+	spinlock_t control_lock;      /* @control, @outstanding, @dead, @last_done */
 	struct list_head outstanding; /* struct bufshare_request */
+	unsigned long last_done;      /* jiffies when the device last answered a request */
 	wait_queue_head_t room;	      /* for descriptors of @control */
 
 	struct virtqueue *event;
@@ -92,6 +99,7 @@ struct bufshare_device {
 	u64 next_serial;
 	u32 stray_events; /* of streams that were not in the list when they came */
 	bool ask_streams; /* the worker is to ask for the state of all streams */
+	bool retry_buffers; /* the device could not answer for some: the worker asks again */
 	struct list_head files;
 
 	struct miscdevice misc;
@@ -112,7 +120,7 @@ struct bufshare_request {
 	u32 used; /* bytes that the device says it wrote */
 	u32 out_len;
 	u32 in_len;
-	void *out; /* starts with struct virtio_bufshare_req_hdr */
+	void *out; /* a piece of memory with @in; starts with struct virtio_bufshare_req_hdr */
 	void *in;  /* starts with struct virtio_bufshare_resp_hdr */
 };
 
@@ -167,9 +175,11 @@ struct bufshare_buffer {
 	u32 id; /* in bufshare_device.buffers; never 0 */
 	bool named; /* has @uuid and is in by_uuid */
 	bool in_table;
+	bool retry; /* LOST, but the device may answer better the next time */
 	enum bufshare_buffer_phase phase;
 	uuid_t uuid;
 	struct bufshare_file *file; /* the owner; NULL once closed */
+	struct list_head file_node; /* in bufshare_file.buffers, or empty */
 	struct bufshare_frame *frame; /* in flight, or NULL */
 	struct pid *tgid;
 	u64 size;
@@ -191,7 +201,9 @@ struct bufshare_buffer *bufshare_buffer_lookup(struct bufshare_device *bdev, con
 struct bufshare_buffer *bufshare_buffer_find(struct bufshare_device *bdev, const uuid_t *uuid);
 struct bufshare_buffer *bufshare_buffer_next(struct bufshare_device *bdev,
 					     struct bufshare_file *file, bool all, u64 *cursor);
-void bufshare_buffers_close(struct bufshare_device *bdev, struct bufshare_file *file);
+void bufshare_buffers_close(struct bufshare_device *bdev, struct bufshare_file *file, bool tell);
+void bufshare_buffers_farewell(struct bufshare_device *bdev, unsigned long deadline);
+void bufshare_buffers_retry(struct bufshare_device *bdev);
 void bufshare_buffer_idle(struct bufshare_device *bdev, const uuid_t *uuid);
 void bufshare_buffers_resync(struct bufshare_device *bdev);
 void bufshare_buffers_release_all(struct bufshare_device *bdev);
@@ -209,6 +221,7 @@ enum bufshare_frame_state {
 /* Something that a file can read.  Embedded: queueing one cannot fail. */
 struct bufshare_notice {
 	struct list_head node; /* in bufshare_file.notices, or empty */
+	u64 serial; /* of these contents, unique in the file */
 	struct bufshare_event event;
 	struct bufshare_frame *frame; /* NULL: listeners of a stream */
 };
@@ -225,7 +238,7 @@ struct bufshare_stream {
 	struct list_head node;
 	struct bufshare_file *file; /* NULL: destroyed */
 	u64 serial; /* for walks that sleep */
-	u32 id; /* the device's name for it; can be given to another one later */
+	u32 id; /* the device's name for it */
 	char name[BUFSHARE_LABEL_SIZE];
 	struct mutex publish; /* see above */
 	bool published;
@@ -241,8 +254,10 @@ int bufshare_stream_create(struct bufshare_device *bdev, struct bufshare_file *f
 int bufshare_stream_destroy(struct bufshare_device *bdev, struct bufshare_file *file, u32 id);
 int bufshare_stream_publish(struct bufshare_device *bdev, struct bufshare_file *file,
 			    struct bufshare_publish *args);
-void bufshare_streams_close(struct bufshare_device *bdev, struct bufshare_file *file);
-void bufshare_stream_released(struct bufshare_device *bdev, u32 id, u64 sequence);
+void bufshare_streams_close(struct bufshare_device *bdev, struct bufshare_file *file, bool tell);
+void bufshare_streams_farewell(struct bufshare_device *bdev, unsigned long deadline);
+void bufshare_stream_released(struct bufshare_device *bdev, u32 id, u64 sequence,
+			      const u8 *uuid);
 void bufshare_stream_listeners(struct bufshare_device *bdev, u32 id, u32 listeners);
 void bufshare_streams_resync(struct bufshare_device *bdev);
 
@@ -254,8 +269,11 @@ struct bufshare_file {
 	wait_queue_head_t wait;
 	struct mutex read_lock;	  /* one reader at a time */
 	struct list_head notices; /* bufshare_device.lock, as all below */
-	u64 removals;		  /* notices taken away by others than the reader */
+	u64 last_serial;	  /* of a notice */
 	bool told_gone;
+	struct list_head buffers; /* struct bufshare_buffer.file_node */
+	u32 num_buffers;	  /* in @buffers */
+	u64 num_bytes;		  /* in @buffers */
 };
 
 extern const struct file_operations bufshare_fops;

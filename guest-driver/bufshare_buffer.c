@@ -9,6 +9,7 @@
  * DRAINING to the event worker, LOST to the reset.
  */
 #include <linux/dma-buf.h>
+#include <linux/moduleparam.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -16,6 +17,16 @@
 #include "bufshare.h"
 #include "compat.h"
 #include "bufshare_trace.h"
+
+static unsigned int max_buffers_per_file;
+module_param(max_buffers_per_file, uint, 0644);
+MODULE_PARM_DESC(max_buffers_per_file,
+		 "Buffers that one open file can have; 0: as many as the host gives this guest");
+
+static unsigned long max_bytes_per_file;
+module_param(max_bytes_per_file, ulong, 0644);
+MODULE_PARM_DESC(max_bytes_per_file,
+		 "Bytes that the buffers of one open file can have; 0: as many as the host gives this guest");
 
 static void bufshare_buffer_free(struct kref *ref)
 {
@@ -69,6 +80,35 @@ struct bufshare_buffer *bufshare_buffer_lookup(struct bufshare_device *bdev, con
 	return NULL;
 }
 
+/* Under bdev->lock: charges a buffer to the file that makes it. */
+static int bufshare_buffer_charge(struct bufshare_buffer *buffer, struct bufshare_file *file)
+{
+	u32 max_buffers = READ_ONCE(max_buffers_per_file);
+	u64 max_bytes = READ_ONCE(max_bytes_per_file);
+
+	if (max_buffers && file->num_buffers >= max_buffers)
+		return -EDQUOT;
+	if (max_bytes && (buffer->size > max_bytes ||
+			  file->num_bytes > max_bytes - buffer->size))
+		return -EDQUOT;
+	file->num_buffers++;
+	file->num_bytes += buffer->size;
+	buffer->file = file;
+	list_add_tail(&buffer->file_node, &file->buffers);
+	return 0;
+}
+
+/* Under bdev->lock: the buffer belongs to no file any more. */
+static void bufshare_buffer_disown(struct bufshare_buffer *buffer)
+{
+	if (!buffer->file)
+		return;
+	buffer->file->num_buffers--;
+	buffer->file->num_bytes -= buffer->size;
+	buffer->file = NULL;
+	list_del_init(&buffer->file_node);
+}
+
 /*
  * The virtio device cannot touch the pages any more: take the buffer out of the table
  * and unpin it.  Whoever finds it gone already leaves it alone.
@@ -87,6 +127,9 @@ static void bufshare_buffer_release(struct bufshare_device *bdev, struct bufshar
 	if (buffer->frame)
 		buffer->frame->buffer = NULL;
 	buffer->frame = NULL;
+	bufshare_buffer_disown(buffer);
+	if (bdev->gone && xa_empty(&bdev->buffers))
+		wake_up_all(&bdev->left);
 	spin_unlock(&bdev->lock);
 
 	trace_bufshare_idle(bdev->id, &buffer->uuid, buffer->size);
@@ -108,21 +151,27 @@ static void bufshare_buffer_query(struct bufshare_device *bdev, struct bufshare_
 	export_uuid(out->uuid, &buffer->uuid);
 	ret = bufshare_request_run(bdev, req, sizeof(struct virtio_bufshare_buffer_state_resp));
 	bufshare_request_put(req);
-	if (ret == -ENOENT)
+	if (ret == -ENOENT) {
 		bufshare_buffer_release(bdev, buffer);
+	} else if (ret) {
+		spin_lock(&bdev->lock);
+		bdev->retry_buffers = true;
+		spin_unlock(&bdev->lock);
+	}
 }
 
 /*
  * Ends a buffer that the caller has put in phase DESTROYING.  The caller has a
- * reference of its own.  After an error the pages stay pinned until the reset: also
- * when the device does not know the buffer, for it may have forgotten whom it gave it.
+ * reference of its own.  After an error the pages stay pinned: when the device does not
+ * know the buffer, until the reset, for it may have forgotten whom it gave it; otherwise
+ * it is asked again with the next event.
  */
 static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_buffer *buffer)
 {
 	const struct virtio_bufshare_buffer_state_resp *resp;
 	struct virtio_bufshare_buffer_ref *out;
 	struct bufshare_request *req;
-	bool idle, resynced;
+	bool idle, resynced, retry;
 	u32 users = 0, resyncs;
 	int ret;
 
@@ -137,12 +186,12 @@ static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_
 	ret = bufshare_request_run(bdev, req, sizeof(*resp));
 	resp = req->in;
 	if (!ret)
-		users = le32_to_cpu(resp->users);
+		users = le32_to_cpu(READ_ONCE(resp->users));
 	bufshare_request_put(req);
 	if (ret && !bufshare_device_dead(bdev))
-		dev_err_ratelimited(&bdev->vdev->dev,
-				    "buffer %pUb stays pinned until the device is reset: error %d\n",
+		dev_err_ratelimited(&bdev->vdev->dev, "buffer %pUb stays pinned: error %d\n",
 				    &buffer->uuid, ret);
+	retry = ret && ret != -ENOENT;
 	if (ret)
 		ret = -EIO;
 	trace_bufshare_unexport(bdev->id, &buffer->uuid, buffer->size, users, ret);
@@ -150,6 +199,9 @@ static int bufshare_buffer_retire(struct bufshare_device *bdev, struct bufshare_
 	spin_lock(&bdev->lock);
 	idle = (!ret && !users) || buffer->phase == BUFSHARE_PHASE_IDLE_EARLY;
 	buffer->phase = ret ? BUFSHARE_PHASE_LOST : BUFSHARE_PHASE_DRAINING;
+	buffer->retry = retry;
+	if (retry)
+		bdev->retry_buffers = true;
 	resynced = bdev->resyncs != resyncs;
 	spin_unlock(&bdev->lock);
 
@@ -276,6 +328,9 @@ static int bufshare_buffer_announce(struct bufshare_device *bdev, struct bufshar
 	if (ret)
 		return ret;
 	while (sent < buffer->num_extents) {
+		/* Unbinding waits for us. */
+		if (READ_ONCE(bdev->gone))
+			return -ENODEV;
 		ret = bufshare_buffer_send_extents(bdev, buffer, sent, &n);
 		if (ret)
 			return ret;
@@ -317,7 +372,7 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 	}
 	kref_init(&buffer->ref);
 	buffer->phase = BUFSHARE_PHASE_FILLING;
-	buffer->file = file;
+	INIT_LIST_HEAD(&buffer->file_node);
 	buffer->desc = args->desc;
 	buffer->user = user;
 	buffer->user_len = args->user_len;
@@ -332,11 +387,16 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 	if (ret)
 		goto err_unpin;
 
+	spin_lock(&bdev->lock);
+	ret = bufshare_buffer_charge(buffer, file);
+	spin_unlock(&bdev->lock);
+	if (ret)
+		goto err_unpin;
 	buffer->in_table = true;
 	ret = xa_alloc_cyclic(&bdev->buffers, &buffer->id, buffer, XA_LIMIT(1, UINT_MAX),
 			      &bdev->next_id, GFP_KERNEL_ACCOUNT);
 	if (ret < 0)
-		goto err_unpin;
+		goto err_disown;
 
 	kref_get(&buffer->ref);
 	ret = bufshare_buffer_announce(bdev, buffer);
@@ -352,7 +412,7 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 
 err_retire:
 	spin_lock(&bdev->lock);
-	buffer->file = NULL;
+	bufshare_buffer_disown(buffer);
 	buffer->phase = buffer->named ? BUFSHARE_PHASE_DESTROYING : BUFSHARE_PHASE_LOST;
 	spin_unlock(&bdev->lock);
 	if (buffer->named)
@@ -362,6 +422,10 @@ err_retire:
 	bufshare_buffer_put(buffer);
 	return ret;
 
+err_disown:
+	spin_lock(&bdev->lock);
+	bufshare_buffer_disown(buffer);
+	spin_unlock(&bdev->lock);
 err_unpin:
 	bufshare_pages_unpin(&buffer->pages);
 err_put:
@@ -454,41 +518,127 @@ struct bufshare_buffer *bufshare_buffer_next(struct bufshare_device *bdev,
 	return buffer;
 }
 
+/* Takes what the device said no to, too, unless that was final.  Under bdev->lock. */
+static bool bufshare_buffer_begin_retire(struct bufshare_buffer *buffer)
+{
+	if (buffer->phase != BUFSHARE_PHASE_LIVE &&
+	    !(buffer->phase == BUFSHARE_PHASE_LOST && buffer->retry))
+		return false;
+	buffer->phase = BUFSHARE_PHASE_DESTROYING;
+	return true;
+}
+
 /**
  * bufshare_buffers_close() - unexport all that a file exported
  * @bdev: The device.
  * @file: The file; nobody uses it any more.
+ * @tell: Tell the device. Otherwise it is gone: bufshare_buffers_farewell() does or did.
  *
- * Context: Process context, maybe of a dying process. Inside bufshare_device_enter().
- *	    Sleeps.
+ * Context: Process context, maybe of a dying process. Inside bufshare_device_enter() if
+ *	    @tell; then it sleeps.
  */
-void bufshare_buffers_close(struct bufshare_device *bdev, struct bufshare_file *file)
+void bufshare_buffers_close(struct bufshare_device *bdev, struct bufshare_file *file, bool tell)
 {
 	struct bufshare_buffer *buffer;
-	unsigned long index = 0;
-	bool live;
+	bool retire;
 
 	for (;;) {
 		spin_lock(&bdev->lock);
-		buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
-		while (buffer && buffer->file != file)
-			buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
+		buffer = list_first_entry_or_null(&file->buffers, struct bufshare_buffer,
+						  file_node);
 		if (!buffer) {
 			spin_unlock(&bdev->lock);
 			break;
 		}
-		buffer->file = NULL;
-		live = buffer->phase == BUFSHARE_PHASE_LIVE;
-		if (live)
-			buffer->phase = BUFSHARE_PHASE_DESTROYING;
-		kref_get(&buffer->ref);
+		bufshare_buffer_disown(buffer);
+		retire = tell && bufshare_buffer_begin_retire(buffer);
+		if (retire)
+			kref_get(&buffer->ref);
 		spin_unlock(&bdev->lock);
 
-		if (live)
+		if (retire) {
 			bufshare_buffer_retire(bdev, buffer);
+			bufshare_buffer_put(buffer);
+		}
+		cond_resched();
+	}
+}
+
+/* Ends those that @live, or that the device could not end before, until @deadline. */
+static void bufshare_buffers_retire(struct bufshare_device *bdev, bool live,
+				    unsigned long deadline)
+{
+	struct bufshare_buffer *buffer;
+	unsigned long index = 0;
+	bool retire;
+
+	while (!bufshare_device_dead(bdev) && time_before(jiffies, deadline)) {
+		spin_lock(&bdev->lock);
+		buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
+		retire = buffer && (live || buffer->phase == BUFSHARE_PHASE_LOST) &&
+			 bufshare_buffer_begin_retire(buffer);
+		if (retire)
+			kref_get(&buffer->ref);
+		spin_unlock(&bdev->lock);
+		if (!buffer)
+			break;
+		if (retire) {
+			bufshare_buffer_retire(bdev, buffer);
+			bufshare_buffer_put(buffer);
+		}
+		cond_resched();
+	}
+}
+
+/**
+ * bufshare_buffers_farewell() - destroy every buffer, so that its users are told
+ * @bdev: The device; gone, and nobody is inside.
+ * @deadline: Jiffies; nothing is begun after that.
+ *
+ * Context: Process context. Sleeps.
+ */
+void bufshare_buffers_farewell(struct bufshare_device *bdev, unsigned long deadline)
+{
+	bufshare_buffers_retire(bdev, true, deadline);
+}
+
+/* Asks for every draining buffer whether it is idle. */
+static void bufshare_buffers_query(struct bufshare_device *bdev)
+{
+	struct bufshare_buffer *buffer;
+	unsigned long index = 0;
+
+	for (;;) {
+		spin_lock(&bdev->lock);
+		buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
+		while (buffer && !(buffer->named && buffer->phase == BUFSHARE_PHASE_DRAINING))
+			buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
+		if (buffer)
+			kref_get(&buffer->ref);
+		spin_unlock(&bdev->lock);
+		if (!buffer)
+			break;
+		bufshare_buffer_query(bdev, buffer);
 		bufshare_buffer_put(buffer);
 		cond_resched();
 	}
+}
+
+/**
+ * bufshare_buffers_retry() - ask again what the device could not answer
+ * @bdev: The device.
+ *
+ * What fails again is asked again with the next event, not before.
+ *
+ * Context: The event worker. Sleeps.
+ */
+void bufshare_buffers_retry(struct bufshare_device *bdev)
+{
+	spin_lock(&bdev->lock);
+	bdev->retry_buffers = false;
+	spin_unlock(&bdev->lock);
+	bufshare_buffers_retire(bdev, false, jiffies + MAX_JIFFY_OFFSET);
+	bufshare_buffers_query(bdev);
 }
 
 /**
@@ -543,28 +693,11 @@ void bufshare_buffer_idle(struct bufshare_device *bdev, const uuid_t *uuid)
  */
 void bufshare_buffers_resync(struct bufshare_device *bdev)
 {
-	struct bufshare_buffer *buffer;
-	unsigned long index = 0;
-
 	/* Whoever is in DESTROYING now sees the new number, and asks for itself. */
 	spin_lock(&bdev->lock);
 	bdev->resyncs++;
 	spin_unlock(&bdev->lock);
-
-	for (;;) {
-		spin_lock(&bdev->lock);
-		buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
-		while (buffer && !(buffer->named && buffer->phase == BUFSHARE_PHASE_DRAINING))
-			buffer = xa_find_after(&bdev->buffers, &index, U32_MAX, XA_PRESENT);
-		if (buffer)
-			kref_get(&buffer->ref);
-		spin_unlock(&bdev->lock);
-		if (!buffer)
-			break;
-		bufshare_buffer_query(bdev, buffer);
-		bufshare_buffer_put(buffer);
-		cond_resched();
-	}
+	bufshare_buffers_query(bdev);
 }
 
 /**

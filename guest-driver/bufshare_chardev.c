@@ -27,10 +27,15 @@ static_assert(BUFSHARE_MAX_USER_LEN == VIRTIO_BUFSHARE_MAX_USER_LEN);
  * @file: The file.
  * @notice: What; if it is queued already it keeps its place, with its new contents.
  *
+ * Once the device is gone nothing is queued: BUFSHARE_EVENT_GONE is the last event.
+ *
  * Context: Process context, under bdev->lock.
  */
 void bufshare_file_notify(struct bufshare_file *file, struct bufshare_notice *notice)
 {
+	if (file->bdev->gone)
+		return;
+	notice->serial = ++file->last_serial;
 	if (list_empty(&notice->node))
 		list_add_tail(&notice->node, &file->notices);
 	wake_up_interruptible(&file->wait);
@@ -45,10 +50,7 @@ void bufshare_file_notify(struct bufshare_file *file, struct bufshare_notice *no
  */
 void bufshare_file_forget(struct bufshare_file *file, struct bufshare_notice *notice)
 {
-	if (list_empty(&notice->node))
-		return;
 	list_del_init(&notice->node);
-	file->removals++;
 }
 
 /**
@@ -80,6 +82,7 @@ static int bufshare_open(struct inode *inode, struct file *filp)
 	init_waitqueue_head(&file->wait);
 	mutex_init(&file->read_lock);
 	INIT_LIST_HEAD(&file->notices);
+	INIT_LIST_HEAD(&file->buffers);
 	kref_get(&bdev->ref);
 	file->bdev = bdev;
 
@@ -94,12 +97,13 @@ static int bufshare_release(struct inode *inode, struct file *filp)
 {
 	struct bufshare_file *file = filp->private_data;
 	struct bufshare_device *bdev = file->bdev;
+	/* Who takes the device away ends what is there, and is not waited for here. */
+	bool tell = bufshare_device_enter(bdev);
 
-	/* Also when the device is gone: then the requests fail at once. */
-	down_read(&bdev->gate);
-	bufshare_streams_close(bdev, file);
-	bufshare_buffers_close(bdev, file);
-	up_read(&bdev->gate);
+	bufshare_streams_close(bdev, file, tell);
+	bufshare_buffers_close(bdev, file, tell);
+	if (tell)
+		bufshare_device_exit(bdev);
 
 	spin_lock(&bdev->lock);
 	list_del(&file->node);
@@ -133,18 +137,21 @@ static enum bufshare_readable bufshare_file_readable(struct bufshare_file *file)
 }
 
 static enum bufshare_readable bufshare_file_peek(struct bufshare_file *file,
-						 struct bufshare_event *event, u64 *removals)
+						 struct bufshare_event *event, u64 *serial)
 {
 	struct bufshare_device *bdev = file->bdev;
+	struct bufshare_notice *notice;
 	enum bufshare_readable what;
 
 	spin_lock(&bdev->lock);
 	what = bufshare_file_readable(file);
-	if (what == BUFSHARE_READ_NOTICE)
-		*event = list_first_entry(&file->notices, struct bufshare_notice, node)->event;
-	else if (what == BUFSHARE_READ_GONE)
+	if (what == BUFSHARE_READ_NOTICE) {
+		notice = list_first_entry(&file->notices, struct bufshare_notice, node);
+		*event = notice->event;
+		*serial = notice->serial;
+	} else if (what == BUFSHARE_READ_GONE) {
 		*event = (struct bufshare_event) { .type = BUFSHARE_EVENT_GONE };
-	*removals = file->removals;
+	}
 	spin_unlock(&bdev->lock);
 	return what;
 }
@@ -154,21 +161,19 @@ static enum bufshare_readable bufshare_file_peek(struct bufshare_file *file,
  * is not there loses nothing.
  */
 static void bufshare_file_consume(struct bufshare_file *file, const struct bufshare_event *event,
-				  u64 removals)
+				  u64 serial)
 {
 	struct bufshare_notice *notice;
 
 	spin_lock(&file->bdev->lock);
+	notice = list_first_entry_or_null(&file->notices, struct bufshare_notice, node);
 	if (event->type == BUFSHARE_EVENT_GONE) {
 		file->told_gone = true;
-	} else if (file->removals == removals) {
-		/* The same as in the peek; but a number of listeners may be newer now. */
-		notice = list_first_entry(&file->notices, struct bufshare_notice, node);
-		if (!memcmp(&notice->event, event, sizeof(*event))) {
-			list_del_init(&notice->node);
-			if (notice->frame)
-				notice->frame->state = BUFSHARE_FRAME_FREE;
-		}
+	} else if (notice && notice->serial == serial) {
+		/* Otherwise it was taken back, or is a newer number of listeners. */
+		list_del_init(&notice->node);
+		if (notice->frame)
+			notice->frame->state = BUFSHARE_FRAME_FREE;
 	}
 	spin_unlock(&file->bdev->lock);
 }
@@ -189,21 +194,26 @@ static ssize_t bufshare_read(struct file *filp, char __user *buf, size_t count, 
 	struct bufshare_event event;
 	enum bufshare_readable what;
 	ssize_t done = 0;
-	u64 removals;
+	u64 serial = 0;
 	int ret = 0;
 
 	if (count < sizeof(event))
 		return -EINVAL;
-	if (mutex_lock_interruptible(&file->read_lock))
+	if (filp->f_flags & O_NONBLOCK) {
+		/* Who has it may be waiting for an event. */
+		if (!mutex_trylock(&file->read_lock))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&file->read_lock)) {
 		return -ERESTARTSYS;
+	}
 	while (count - done >= sizeof(event)) {
-		what = bufshare_file_peek(file, &event, &removals);
+		what = bufshare_file_peek(file, &event, &serial);
 		if (what == BUFSHARE_READ_NOTICE || what == BUFSHARE_READ_GONE) {
 			if (copy_to_user(buf + done, &event, sizeof(event))) {
 				ret = -EFAULT;
 				break;
 			}
-			bufshare_file_consume(file, &event, removals);
+			bufshare_file_consume(file, &event, serial);
 			done += sizeof(event);
 			continue;
 		}
@@ -247,10 +257,43 @@ static __poll_t bufshare_poll(struct file *filp, struct poll_table_struct *table
 
 /* ---- ioctls ---- */
 
-static int bufshare_ioctl_info(struct bufshare_file *file, void *data, void __user *arg)
+/* Room for the argument of any ioctl, zeroed: what is not copied in is 0. */
+union bufshare_ioctl_data {
+	struct bufshare_info info;
+	struct bufshare_export export;
+	struct bufshare_unexport unexport;
+	struct bufshare_next_buffer next_buffer;
+	struct bufshare_extents extents;
+	struct bufshare_stream_create stream_create;
+	struct bufshare_stream_destroy stream_destroy;
+	struct bufshare_publish publish;
+};
+
+struct bufshare_call {
+	struct bufshare_file *file;
+	union bufshare_ioctl_data data;
+	void *user; /* EXPORT: the user's bytes, until they are taken over */
+	struct bufshare_buffer *buffer; /* a reference, or NULL */
+};
+
+/*
+ * An ioctl in the order of its steps, each of which may be missing.  Only @run and @undo
+ * are inside bufshare_device_enter(), only @prepare and @report touch the process'
+ * memory beyond the argument itself, which is copied in first and out last.
+ */
+struct bufshare_ioctl {
+	unsigned int cmd;
+	bool stream; /* needs VIRTIO_BUFSHARE_F_STREAM */
+	int (*prepare)(struct bufshare_call *call);
+	int (*run)(struct bufshare_call *call);
+	int (*report)(struct bufshare_call *call);
+	void (*undo)(struct bufshare_call *call); /* the process did not get its result */
+};
+
+static int bufshare_info_run(struct bufshare_call *call)
 {
-	struct bufshare_device *bdev = file->bdev;
-	struct bufshare_info *info = data;
+	struct bufshare_device *bdev = call->file->bdev;
+	struct bufshare_info *info = &call->data.info;
 
 	memcpy(info->label, bdev->label, sizeof(info->label));
 	info->features = bdev->features;
@@ -276,59 +319,70 @@ static bool bufshare_desc_valid(const struct bufshare_desc *desc)
 	return true;
 }
 
-static int bufshare_ioctl_export(struct bufshare_file *file, void *data, void __user *arg)
+static int bufshare_export_prepare(struct bufshare_call *call)
 {
-	struct bufshare_device *bdev = file->bdev;
-	struct bufshare_export *args = data;
-	struct bufshare_buffer *buffer;
-	void *user = NULL;
-	uuid_t uuid;
-	int ret;
+	struct bufshare_export *args = &call->data.export;
 
-	if (args->flags || args->reserved || args->user_len > BUFSHARE_MAX_USER_LEN ||
-	    !bufshare_desc_valid(&args->desc))
+	if (args->flags || args->reserved || args->reserved2 ||
+	    args->user_len > BUFSHARE_MAX_USER_LEN || !bufshare_desc_valid(&args->desc))
 		return -EINVAL;
-	if (args->user_len) {
-		user = memdup_user(u64_to_user_ptr(args->user), args->user_len);
-		if (IS_ERR(user))
-			return PTR_ERR(user);
-	}
-
-	ret = bufshare_buffer_export(bdev, file, args, user, &buffer);
-	if (ret)
-		return ret;
-	uuid = buffer->uuid;
-	args->size = buffer->size;
-	args->num_extents = buffer->num_extents;
-	args->reserved2 = 0;
-	export_uuid(args->uuid, &uuid);
-	bufshare_buffer_put(buffer);
-	if (copy_to_user(arg, args, sizeof(*args))) {
-		/* Nobody would know its name. */
-		bufshare_buffer_unexport(bdev, file, &uuid);
+	if (!args->user_len)
+		return 0;
+	/* Not memdup_user(): the process has to account for what we keep. */
+	call->user = kmalloc(args->user_len, GFP_KERNEL_ACCOUNT);
+	if (!call->user)
+		return -ENOMEM;
+	if (copy_from_user(call->user, u64_to_user_ptr(args->user), args->user_len))
 		return -EFAULT;
-	}
 	return 0;
 }
 
-static int bufshare_ioctl_unexport(struct bufshare_file *file, void *data, void __user *arg)
+static int bufshare_export_run(struct bufshare_call *call)
 {
-	struct bufshare_unexport *args = data;
-	uuid_t uuid;
+	struct bufshare_export *args = &call->data.export;
+	void *user = call->user;
+	int ret;
 
-	import_uuid(&uuid, args->uuid);
-	return bufshare_buffer_unexport(file->bdev, file, &uuid);
+	call->user = NULL;
+	ret = bufshare_buffer_export(call->file->bdev, call->file, args, user, &call->buffer);
+	if (ret)
+		return ret;
+	args->size = call->buffer->size;
+	args->num_extents = call->buffer->num_extents;
+	export_uuid(args->uuid, &call->buffer->uuid);
+	return 0;
 }
 
-static int bufshare_ioctl_next_buffer(struct bufshare_file *file, void *data, void __user *arg)
+static void bufshare_export_undo(struct bufshare_call *call)
 {
-	struct bufshare_next_buffer *args = data;
-	struct bufshare_buffer *buffer;
-	int ret = 0;
+	/* Nobody would know its name. */
+	bufshare_buffer_unexport(call->file->bdev, call->file, &call->buffer->uuid);
+}
 
-	buffer = bufshare_buffer_next(file->bdev, file, capable(CAP_SYS_ADMIN), &args->cursor);
+static int bufshare_unexport_run(struct bufshare_call *call)
+{
+	struct bufshare_unexport *args = &call->data.unexport;
+	uuid_t uuid;
+
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	import_uuid(&uuid, args->uuid);
+	return bufshare_buffer_unexport(call->file->bdev, call->file, &uuid);
+}
+
+static int bufshare_next_buffer_run(struct bufshare_call *call)
+{
+	struct bufshare_next_buffer *args = &call->data.next_buffer;
+	/* Who has not the capability asks for nothing that he is denied: no audit. */
+	bool all = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+	struct bufshare_buffer *buffer;
+
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	buffer = bufshare_buffer_next(call->file->bdev, call->file, all, &args->cursor);
 	if (!buffer)
 		return -ENOENT;
+	call->buffer = buffer;
 	args->size = buffer->size;
 	args->state = READ_ONCE(buffer->phase) == BUFSHARE_PHASE_LIVE ?
 		BUFSHARE_BUFFER_LIVE : BUFSHARE_BUFFER_DRAINING;
@@ -337,138 +391,154 @@ static int bufshare_ioctl_next_buffer(struct bufshare_file *file, void *data, vo
 	export_uuid(args->uuid, &buffer->uuid);
 	args->pid = pid_nr_ns(buffer->tgid, task_active_pid_ns(current));
 	args->user_len = buffer->user_len;
-	if (args->user && copy_to_user(u64_to_user_ptr(args->user), buffer->user,
-				       buffer->user_len))
-		ret = -EFAULT;
-	bufshare_buffer_put(buffer);
-	return ret;
-}
-
-static int bufshare_ioctl_extents(struct bufshare_file *file, void *data, void __user *arg)
-{
-	struct bufshare_extents *args = data;
-	struct bufshare_buffer *buffer;
-	uuid_t uuid;
-	int ret = 0;
-	u32 count;
-
-	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	import_uuid(&uuid, args->uuid);
-	buffer = bufshare_buffer_find(file->bdev, &uuid);
-	if (!buffer)
-		return -ENOENT;
-	count = args->first < buffer->num_extents ?
-		min(args->count, buffer->num_extents - args->first) : 0;
-	if (copy_to_user(u64_to_user_ptr(args->extents), buffer->extents + args->first,
-			 array_size(count, sizeof(*buffer->extents))))
-		ret = -EFAULT;
-	args->count = count;
-	bufshare_buffer_put(buffer);
-	return ret;
-}
-
-static int bufshare_ioctl_stream_create(struct bufshare_file *file, void *data, void __user *arg)
-{
-	struct bufshare_stream_create *args = data;
-	int ret;
-
-	if (args->flags || args->reserved)
-		return -EINVAL;
-	ret = bufshare_stream_create(file->bdev, file, args);
-	if (ret)
-		return ret;
-	if (copy_to_user(arg, args, sizeof(*args))) {
-		bufshare_stream_destroy(file->bdev, file, args->stream_id);
-		return -EFAULT;
-	}
 	return 0;
 }
 
-static int bufshare_ioctl_stream_destroy(struct bufshare_file *file, void *data, void __user *arg)
+static int bufshare_next_buffer_report(struct bufshare_call *call)
 {
-	struct bufshare_stream_destroy *args = data;
+	u64 user = call->data.next_buffer.user;
+
+	if (user && copy_to_user(u64_to_user_ptr(user), call->buffer->user,
+				 call->buffer->user_len))
+		return -EFAULT;
+	return 0;
+}
+
+static int bufshare_extents_run(struct bufshare_call *call)
+{
+	struct bufshare_extents *args = &call->data.extents;
+	uuid_t uuid;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	import_uuid(&uuid, args->uuid);
+	call->buffer = bufshare_buffer_find(call->file->bdev, &uuid);
+	if (!call->buffer)
+		return -ENOENT;
+	args->count = args->first < call->buffer->num_extents ?
+		min(args->count, call->buffer->num_extents - args->first) : 0;
+	return 0;
+}
+
+static int bufshare_extents_report(struct bufshare_call *call)
+{
+	struct bufshare_extents *args = &call->data.extents;
+
+	/* Extents of a buffer do not change once it has a name. */
+	if (args->count && copy_to_user(u64_to_user_ptr(args->extents),
+					call->buffer->extents + args->first,
+					array_size(args->count, sizeof(struct bufshare_extent))))
+		return -EFAULT;
+	return 0;
+}
+
+static int bufshare_stream_create_run(struct bufshare_call *call)
+{
+	struct bufshare_stream_create *args = &call->data.stream_create;
+
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	return bufshare_stream_create(call->file->bdev, call->file, args);
+}
+
+static void bufshare_stream_create_undo(struct bufshare_call *call)
+{
+	bufshare_stream_destroy(call->file->bdev, call->file, call->data.stream_create.stream_id);
+}
+
+static int bufshare_stream_destroy_run(struct bufshare_call *call)
+{
+	struct bufshare_stream_destroy *args = &call->data.stream_destroy;
 
 	if (args->reserved)
 		return -EINVAL;
-	return bufshare_stream_destroy(file->bdev, file, args->stream_id);
+	return bufshare_stream_destroy(call->file->bdev, call->file, args->stream_id);
 }
 
-static int bufshare_ioctl_publish(struct bufshare_file *file, void *data, void __user *arg)
+static int bufshare_publish_run(struct bufshare_call *call)
 {
-	struct bufshare_publish *args = data;
+	struct bufshare_publish *args = &call->data.publish;
 
 	if (args->flags || args->clock > BUFSHARE_CLOCK_TAI)
 		return -EINVAL;
-	return bufshare_stream_publish(file->bdev, file, args);
+	return bufshare_stream_publish(call->file->bdev, call->file, args);
 }
 
-struct bufshare_ioctl {
-	unsigned int cmd;
-	bool stream; /* needs VIRTIO_BUFSHARE_F_STREAM */
-	bool copies; /* copies its result itself, to undo what it did if that fails */
-	int (*fn)(struct bufshare_file *file, void *data, void __user *arg);
-};
-
 static const struct bufshare_ioctl bufshare_ioctls[] = {
-	{ BUFSHARE_IOC_INFO, .fn = bufshare_ioctl_info },
-	{ BUFSHARE_IOC_EXPORT, .copies = true, .fn = bufshare_ioctl_export },
-	{ BUFSHARE_IOC_UNEXPORT, .fn = bufshare_ioctl_unexport },
-	{ BUFSHARE_IOC_NEXT_BUFFER, .fn = bufshare_ioctl_next_buffer },
-	{ BUFSHARE_IOC_EXTENTS, .fn = bufshare_ioctl_extents },
-	{ BUFSHARE_IOC_STREAM_CREATE, .stream = true, .copies = true,
-	  .fn = bufshare_ioctl_stream_create },
-	{ BUFSHARE_IOC_STREAM_DESTROY, .stream = true, .fn = bufshare_ioctl_stream_destroy },
-	{ BUFSHARE_IOC_PUBLISH, .stream = true, .fn = bufshare_ioctl_publish },
+	{ BUFSHARE_IOC_INFO, .run = bufshare_info_run },
+	{ BUFSHARE_IOC_EXPORT, .prepare = bufshare_export_prepare, .run = bufshare_export_run,
+	  .undo = bufshare_export_undo },
+	{ BUFSHARE_IOC_UNEXPORT, .run = bufshare_unexport_run },
+	{ BUFSHARE_IOC_NEXT_BUFFER, .run = bufshare_next_buffer_run,
+	  .report = bufshare_next_buffer_report },
+	{ BUFSHARE_IOC_EXTENTS, .run = bufshare_extents_run, .report = bufshare_extents_report },
+	{ BUFSHARE_IOC_STREAM_CREATE, .stream = true, .run = bufshare_stream_create_run,
+	  .undo = bufshare_stream_create_undo },
+	{ BUFSHARE_IOC_STREAM_DESTROY, .stream = true, .run = bufshare_stream_destroy_run },
+	{ BUFSHARE_IOC_PUBLISH, .stream = true, .run = bufshare_publish_run },
 };
 
-/* Room for the argument of any ioctl, zeroed: what is not copied in is 0. */
-union bufshare_ioctl_data {
-	struct bufshare_info info;
-	struct bufshare_export export;
-	struct bufshare_unexport unexport;
-	struct bufshare_next_buffer next_buffer;
-	struct bufshare_extents extents;
-	struct bufshare_stream_create stream_create;
-	struct bufshare_stream_destroy stream_destroy;
-	struct bufshare_publish publish;
-};
-
-static long bufshare_ioctl_run(struct bufshare_file *file, const struct bufshare_ioctl *ioctl,
-			       void __user *arg)
+static int bufshare_ioctl_enter(const struct bufshare_ioctl *ioctl, struct bufshare_call *call)
 {
-	union bufshare_ioctl_data data = {};
+	struct bufshare_device *bdev = call->file->bdev;
 	int ret;
 
-	if (ioctl->stream && !(file->bdev->features & BIT_ULL(VIRTIO_BUFSHARE_F_STREAM)))
+	if (!bufshare_device_enter(bdev))
+		return -ENODEV;
+	ret = ioctl->run(call);
+	/* The device was taken away from under the request. */
+	if (ret == -EIO && READ_ONCE(bdev->gone))
+		ret = -ENODEV;
+	bufshare_device_exit(bdev);
+	return ret;
+}
+
+static int bufshare_ioctl_steps(const struct bufshare_ioctl *ioctl, struct bufshare_call *call,
+				void __user *arg)
+{
+	struct bufshare_device *bdev = call->file->bdev;
+	size_t size = _IOC_SIZE(ioctl->cmd);
+	int ret = 0;
+
+	if (ioctl->stream && !(bdev->features & BIT_ULL(VIRTIO_BUFSHARE_F_STREAM)))
 		return -EOPNOTSUPP;
-	if ((_IOC_DIR(ioctl->cmd) & _IOC_WRITE) &&
-	    copy_from_user(&data, arg, _IOC_SIZE(ioctl->cmd)))
+	if ((_IOC_DIR(ioctl->cmd) & _IOC_WRITE) && copy_from_user(&call->data, arg, size))
 		return -EFAULT;
-	ret = ioctl->fn(file, &data, arg);
-	if (!ret && !ioctl->copies && (_IOC_DIR(ioctl->cmd) & _IOC_READ) &&
-	    copy_to_user(arg, &data, _IOC_SIZE(ioctl->cmd)))
+	if (ioctl->prepare)
+		ret = ioctl->prepare(call);
+	if (!ret)
+		ret = bufshare_ioctl_enter(ioctl, call);
+	if (ret)
+		return ret;
+	if (ioctl->report)
+		ret = ioctl->report(call);
+	if (!ret && (_IOC_DIR(ioctl->cmd) & _IOC_READ) && copy_to_user(arg, &call->data, size))
 		ret = -EFAULT;
+	/* If the device went meanwhile, it took along what there is to undo. */
+	if (ret && ioctl->undo && bufshare_device_enter(bdev)) {
+		ioctl->undo(call);
+		bufshare_device_exit(bdev);
+	}
 	return ret;
 }
 
 static long bufshare_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	struct bufshare_file *file = filp->private_data;
-	long ret = -ENOTTY;
+	struct bufshare_call call = { .file = filp->private_data };
 	unsigned int i;
+	long ret;
 
-	if (!bufshare_device_enter(file->bdev))
-		return -ENODEV;
 	for (i = 0; i < ARRAY_SIZE(bufshare_ioctls); i++) {
-		if (bufshare_ioctls[i].cmd == cmd)
-			ret = bufshare_ioctl_run(file, &bufshare_ioctls[i], (void __user *)arg);
+		if (bufshare_ioctls[i].cmd != cmd)
+			continue;
+		ret = bufshare_ioctl_steps(&bufshare_ioctls[i], &call, (void __user *)arg);
+		kfree(call.user);
+		bufshare_buffer_put(call.buffer);
+		return ret;
 	}
-	/* The device was taken away from under the request. */
-	if (ret == -EIO && READ_ONCE(file->bdev->gone))
-		ret = -ENODEV;
-	bufshare_device_exit(file->bdev);
-	return ret;
+	return -ENOTTY;
 }
 
 const struct file_operations bufshare_fops = {

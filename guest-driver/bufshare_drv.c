@@ -3,8 +3,9 @@
  * virtio_bufshare: shares dma-bufs of this guest with its host, without a copy.
  *
  * This file brings a device up and takes it down.  Taking down has one order: no new
- * opens, nobody inside, device reset, worker stopped, queues emptied, pages unpinned.
- * Pages before the reset would be pages that the host can still read.
+ * opens, nobody inside, a farewell to the host, device reset, worker stopped, queues
+ * emptied, pages unpinned.  Pages before the reset would be pages that the host can still
+ * read; and those who use them there would not know of a reset without the farewell.
  */
 #include <linux/idr.h>
 #include <linux/log2.h>
@@ -26,6 +27,14 @@
 
 static_assert(BUFSHARE_MIN_REQUEST <= BUFSHARE_MAX_REQUEST);
 static_assert(sizeof(struct virtio_bufshare_event) <= VIRTIO_BUFSHARE_EVENT_SPACE);
+
+static unsigned int farewell_timeout = 5;
+module_param(farewell_timeout, uint, 0644);
+MODULE_PARM_DESC(farewell_timeout,
+		 "Seconds (0 to 600) that unbinding waits for the host to give buffers back");
+
+/* A machine that goes down does not wait long for others. */
+#define BUFSHARE_SHUTDOWN_SECONDS 1
 
 static DEFINE_IDA(bufshare_ida);
 
@@ -52,16 +61,22 @@ void bufshare_device_put(struct bufshare_device *bdev)
  * bufshare_device_enter() - start to use the virtio device
  * @bdev: The device.
  *
- * Context: Process context. Sleeps while the driver is being unbound.
+ * Unbinding waits for whoever is inside, so what happens there must be bounded: no
+ * access to a process' memory.
+ *
+ * Context: Process context.
  * Return: True, and bufshare_device_exit() is due; false if the device is gone.
  */
 bool bufshare_device_enter(struct bufshare_device *bdev)
 {
-	down_read(&bdev->gate);
-	if (!READ_ONCE(bdev->gone))
-		return true;
-	up_read(&bdev->gate);
-	return false;
+	bool entered;
+
+	spin_lock(&bdev->lock);
+	entered = !bdev->gone;
+	if (entered)
+		bdev->inside++;
+	spin_unlock(&bdev->lock);
+	return entered;
 }
 
 /**
@@ -72,7 +87,27 @@ bool bufshare_device_enter(struct bufshare_device *bdev)
  */
 void bufshare_device_exit(struct bufshare_device *bdev)
 {
-	up_read(&bdev->gate);
+	spin_lock(&bdev->lock);
+	if (!--bdev->inside && bdev->gone)
+		wake_up_all(&bdev->left);
+	spin_unlock(&bdev->lock);
+}
+
+static bool bufshare_device_empty(struct bufshare_device *bdev)
+{
+	bool empty;
+
+	spin_lock(&bdev->lock);
+	empty = !bdev->inside;
+	spin_unlock(&bdev->lock);
+	return empty;
+}
+
+/* From now on, or no longer, the callbacks of the virtqueues act. */
+static void bufshare_device_ready(struct bufshare_device *bdev, bool ready)
+{
+	/* The callbacks must find what has been set up before; they use smp_load_acquire(). */
+	smp_store_release(&bdev->ready, ready);
 }
 
 static int bufshare_read_config(struct bufshare_device *bdev)
@@ -131,6 +166,8 @@ static int bufshare_find_queues(struct bufshare_device *bdev)
 	if (virtqueue_get_vring_size(bdev->control) < BUFSHARE_MIN_CONTROL_SIZE) {
 		dev_err(&bdev->vdev->dev, "the control queue has less than %d descriptors\n",
 			BUFSHARE_MIN_CONTROL_SIZE);
+		/* No callback has acted yet, so there is no work to wait for. */
+		virtio_reset_device(bdev->vdev);
 		bdev->vdev->config->del_vqs(bdev->vdev);
 		return -EINVAL;
 	}
@@ -161,24 +198,62 @@ static int bufshare_start(struct bufshare_device *bdev)
 }
 
 /*
- * Ends all use of the virtio device.  Files that are open keep the bufshare_device.
- * Nothing on the virtio side is touched by anybody else once the gate was closed, the
- * device reset and the worker stopped.
+ * Ends every stream and every buffer, and waits until nobody on the host uses a page: a
+ * device need not see a reset, and would have nobody told that the pages change hands.
  */
+static void bufshare_farewell(struct bufshare_device *bdev)
+{
+	unsigned long deadline = jiffies + bdev->farewell, now;
+	struct bufshare_buffer *buffer;
+	unsigned int count = 0;
+	unsigned long index;
+
+	bufshare_streams_farewell(bdev, deadline);
+	bufshare_buffers_farewell(bdev, deadline);
+	now = jiffies;
+	if (time_before(now, deadline))
+		wait_event_timeout(bdev->left,
+				   xa_empty(&bdev->buffers) || bufshare_device_dead(bdev),
+				   deadline - now);
+	spin_lock(&bdev->lock);
+	xa_for_each(&bdev->buffers, index, buffer)
+		count++;
+	spin_unlock(&bdev->lock);
+	if (count)
+		dev_warn(&bdev->vdev->dev,
+			 "resetting the device while the host may use %u buffers; their pages are freed\n",
+			 count);
+}
+
+/*
+ * Ends all use of the virtio device but that of the worker and the callbacks, says
+ * farewell to the host for at most about @seconds, and resets the device.
+ */
+static void bufshare_stop(struct bufshare_device *bdev, unsigned int seconds)
+{
+	/* Before it is dead, or files would be told of a failure. */
+	spin_lock(&bdev->lock);
+	WRITE_ONCE(bdev->farewell, max(seconds * HZ, 1U));
+	WRITE_ONCE(bdev->gone, true);
+	spin_unlock(&bdev->lock);
+	bufshare_files_wake(bdev);
+	if (!wait_event_timeout(bdev->left, bufshare_device_empty(bdev), bdev->farewell))
+		/* Wakes whoever waits for the device. */
+		bufshare_device_kill(bdev, NULL);
+	wait_event(bdev->left, bufshare_device_empty(bdev));
+
+	bufshare_farewell(bdev);
+	bufshare_device_kill(bdev, NULL);
+	bufshare_device_ready(bdev, false);
+	virtio_reset_device(bdev->vdev);
+}
+
+/* Files that are open keep the bufshare_device; nobody has the virtio device any more. */
 static void bufshare_shut(struct bufshare_device *bdev)
 {
 	struct virtio_device *vdev = bdev->vdev;
 
-	/* Before it is dead, or files would be told of a failure. */
-	spin_lock(&bdev->lock);
-	WRITE_ONCE(bdev->gone, true);
-	spin_unlock(&bdev->lock);
-	/* Wakes whoever waits for the device inside the gate, then waits for them to leave. */
-	bufshare_device_kill(bdev, NULL);
-	down_write(&bdev->gate);
-	up_write(&bdev->gate);
-
-	virtio_reset_device(vdev);
+	bufshare_stop(bdev, clamp(READ_ONCE(farewell_timeout), 0U, 600U));
 	bufshare_event_drain(bdev);
 	bufshare_control_drain(bdev);
 	bufshare_buffers_release_all(bdev);
@@ -197,7 +272,7 @@ static struct bufshare_device *bufshare_device_alloc(struct virtio_device *vdev)
 	kref_init(&bdev->ref);
 	bdev->vdev = vdev;
 	bdev->features = vdev->features;
-	init_rwsem(&bdev->gate);
+	init_waitqueue_head(&bdev->left);
 	spin_lock_init(&bdev->control_lock);
 	INIT_LIST_HEAD(&bdev->outstanding);
 	init_waitqueue_head(&bdev->room);
@@ -264,6 +339,7 @@ static int bufshare_probe(struct virtio_device *vdev)
 	ret = bufshare_event_fill(bdev);
 	if (ret)
 		goto err_shut;
+	bufshare_device_ready(bdev, true);
 	virtio_device_ready(vdev);
 	virtqueue_kick(bdev->event);
 	ret = bufshare_start(bdev);
@@ -302,6 +378,28 @@ static void bufshare_remove(struct virtio_device *vdev)
 	bufshare_device_finish(bdev);
 }
 
+static void bufshare_config_changed(struct virtio_device *vdev)
+{
+	struct bufshare_device *bdev = vdev->priv;
+
+	if (!smp_load_acquire(&bdev->ready)) /* paired with bufshare_device_ready() */
+		return;
+	WRITE_ONCE(bdev->config_changed, true);
+	queue_work(bdev->event_wq, &bdev->event_work);
+}
+
+/*
+ * The machine goes down, or another kernel takes it over (kexec): that one must find a
+ * device that writes nowhere.  Processes may still run, so the pages stay pinned and
+ * the virtqueues stay, as after an unbinding that never ends.
+ */
+static void __maybe_unused bufshare_shutdown(struct virtio_device *vdev)
+{
+	bufshare_stop(vdev->priv, BUFSHARE_SHUTDOWN_SECONDS);
+}
+
+BUFSHARE_SHUTDOWN(bufshare_shutdown)
+
 #ifdef CONFIG_PM_SLEEP
 static int bufshare_freeze(struct virtio_device *vdev)
 {
@@ -334,6 +432,8 @@ static struct virtio_driver bufshare_driver = {
 	.id_table = bufshare_ids,
 	.probe = bufshare_probe,
 	.remove = bufshare_remove,
+	.config_changed = bufshare_config_changed,
+	BUFSHARE_SHUTDOWN_MEMBER(bufshare_shutdown)
 #ifdef CONFIG_PM_SLEEP
 	.freeze = bufshare_freeze,
 	.restore = bufshare_restore,

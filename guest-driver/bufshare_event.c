@@ -9,6 +9,7 @@
  */
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <linux/virtio_config.h>
 
 #include "bufshare.h"
 #include "bufshare_trace.h"
@@ -53,7 +54,7 @@ static void bufshare_event_handle(struct bufshare_device *bdev,
 		break;
 	case VIRTIO_BUFSHARE_EVENT_FRAME_RELEASED:
 		bufshare_stream_released(bdev, le32_to_cpu(event->stream_id),
-					 le64_to_cpu(event->sequence));
+					 le64_to_cpu(event->sequence), event->uuid);
 		break;
 	case VIRTIO_BUFSHARE_EVENT_STREAM_LISTENERS:
 		bufshare_stream_listeners(bdev, le32_to_cpu(event->stream_id),
@@ -74,6 +75,9 @@ static void bufshare_event_work(struct work_struct *work)
 
 	if (virtqueue_is_broken(bdev->control) || virtqueue_is_broken(bdev->event))
 		bufshare_device_kill(bdev, "a virtqueue is broken");
+	if (xchg(&bdev->config_changed, false) &&
+	    (bdev->vdev->config->get_status(bdev->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
+		bufshare_device_kill(bdev, "the device says that it needs a reset");
 
 	while (!bufshare_device_dead(bdev)) {
 		space = virtqueue_get_buf(bdev->event, &used);
@@ -95,6 +99,8 @@ static void bufshare_event_work(struct work_struct *work)
 	}
 	if (READ_ONCE(bdev->ask_streams))
 		bufshare_streams_resync(bdev);
+	if (READ_ONCE(bdev->retry_buffers))
+		bufshare_buffers_retry(bdev);
 }
 
 /**
@@ -107,7 +113,8 @@ void bufshare_event_arrived(struct virtqueue *vq)
 {
 	struct bufshare_device *bdev = vq->vdev->priv;
 
-	queue_work(bdev->event_wq, &bdev->event_work);
+	if (smp_load_acquire(&bdev->ready)) /* paired with bufshare_device_ready() */
+		queue_work(bdev->event_wq, &bdev->event_work);
 }
 
 /**

@@ -23,10 +23,9 @@ BUFSHARE_IMPORT_DMA_BUF;
 
 /*
  * The buffer is pinned for as long as it is attached, so its exporter does not move
- * it.  But an importer without this callback is taken for a static one, and an
- * exporter may then refuse it, or map before it is pinned.
+ * it; compat.h says which kernels want this all the same.
  */
-static void bufshare_pages_moved(struct dma_buf_attachment *attach)
+static void __maybe_unused bufshare_pages_moved(struct dma_buf_attachment *attach)
 {
 	dev_err_ratelimited(attach->dev, "exporter %s moved a pinned dma-buf\n",
 			    attach->dmabuf->exp_name);
@@ -35,7 +34,7 @@ static void bufshare_pages_moved(struct dma_buf_attachment *attach)
 static const struct dma_buf_attach_ops bufshare_attach_ops = {
 	/* Memory of another device is not guest RAM: better moved than refused. */
 	.allow_peer2peer = false,
-	.BUFSHARE_MOVED = bufshare_pages_moved,
+	BUFSHARE_MOVED(bufshare_pages_moved)
 };
 
 /**
@@ -83,7 +82,8 @@ int bufshare_pages_supported(struct virtio_device *vdev)
  *
  * Context: Process context of the owner of @fd. Sleeps; may take as long as the
  *	    exporter takes to move the buffer to system memory.
- * Return: 0, -EBADF if @fd is not a dma-buf, or what the exporter failed with.
+ * Return: 0, -EBADF if @fd is not a dma-buf, -ERESTARTSYS if a signal came, or what the
+ *	   exporter failed with.
  */
 int bufshare_pages_pin(struct bufshare_pages *pages, int fd, struct device *dev)
 {
@@ -103,7 +103,10 @@ int bufshare_pages_pin(struct bufshare_pages *pages, int fd, struct device *dev)
 		goto err_put;
 	}
 
-	dma_resv_lock(p.dmabuf->resv, NULL);
+	if (dma_resv_lock_interruptible(p.dmabuf->resv, NULL)) {
+		ret = -ERESTARTSYS;
+		goto err_detach;
+	}
 	ret = dma_buf_pin(p.attach);
 	if (ret)
 		goto err_unlock;
@@ -118,7 +121,7 @@ int bufshare_pages_pin(struct bufshare_pages *pages, int fd, struct device *dev)
 	 */
 	if (dma_resv_wait_timeout(p.dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
 				  MAX_SCHEDULE_TIMEOUT) < 0) {
-		ret = -EINTR;
+		ret = -ERESTARTSYS;
 		goto err_unmap;
 	}
 	dma_resv_unlock(p.dmabuf->resv);
@@ -131,6 +134,7 @@ err_unpin:
 	dma_buf_unpin(p.attach);
 err_unlock:
 	dma_resv_unlock(p.dmabuf->resv);
+err_detach:
 	dma_buf_detach(p.dmabuf, p.attach);
 err_put:
 	dma_buf_put(p.dmabuf);

@@ -14,18 +14,22 @@
 #include <linux/virtio_config.h>
 
 #include "bufshare.h"
+#include "compat.h"
 
 /* Descriptors of one request: one to read, one to write. */
 #define BUFSHARE_REQUEST_DESCS 2
 
-static unsigned int request_timeout = 10;
+static unsigned int request_timeout = 30;
 module_param(request_timeout, uint, 0644);
 MODULE_PARM_DESC(request_timeout,
-		 "Seconds (1 to 60) after which a device that does not answer is declared dead");
+		 "Seconds (1 to 600) without any answer after which the device is declared dead");
 
-static unsigned long bufshare_request_timeout(void)
+static unsigned long bufshare_request_timeout(struct bufshare_device *bdev)
 {
-	return clamp(READ_ONCE(request_timeout), 1U, 60U) * HZ;
+	/* Who unbinds the driver does not wait that long. */
+	if (READ_ONCE(bdev->gone))
+		return READ_ONCE(bdev->farewell);
+	return clamp(READ_ONCE(request_timeout), 1U, 600U) * HZ;
 }
 
 /**
@@ -43,24 +47,30 @@ static unsigned long bufshare_request_timeout(void)
 struct bufshare_request *bufshare_request_alloc(u32 type, size_t out_len, size_t in_len,
 						gfp_t gfp)
 {
-	/* The parts share no cache line: not every platform's DMA is coherent. */
-	size_t line = max_t(size_t, dma_get_cache_alignment(), sizeof(u64));
-	size_t out_at = ALIGN(sizeof(struct bufshare_request), line);
-	size_t in_at = ALIGN(out_at + out_len, line);
+	/*
+	 * What the device writes shares no cache line with anything else: not every
+	 * platform's DMA is coherent, and the device is not trusted with our pointers.
+	 */
+	size_t line = max_t(size_t, dma_get_cache_alignment(), L1_CACHE_BYTES);
+	size_t in_at = ALIGN(out_len, line);
 	struct virtio_bufshare_req_hdr *hdr;
 	struct bufshare_request *req;
 
-	req = kzalloc(ALIGN(in_at + in_len, line), gfp);
+	req = kzalloc_obj(*req, gfp);
 	if (!req)
 		return NULL;
+	req->out = kzalloc(ALIGN(in_at + in_len, line), gfp);
+	if (!req->out) {
+		kfree(req);
+		return NULL;
+	}
 	refcount_set(&req->ref, 1);
 	INIT_LIST_HEAD(&req->node);
 	init_completion(&req->done);
 	req->error = -EIO;
 	req->out_len = out_len;
 	req->in_len = in_len;
-	req->out = (void *)req + out_at;
-	req->in = (void *)req + in_at;
+	req->in = req->out + in_at;
 	hdr = req->out;
 	hdr->type = cpu_to_le32(type);
 	return req;
@@ -74,8 +84,10 @@ struct bufshare_request *bufshare_request_alloc(u32 type, size_t out_len, size_t
  */
 void bufshare_request_put(struct bufshare_request *req)
 {
-	if (req && refcount_dec_and_test(&req->ref))
+	if (req && refcount_dec_and_test(&req->ref)) {
+		kfree(req->out);
 		kfree(req);
+	}
 }
 
 /**
@@ -122,6 +134,7 @@ void bufshare_device_kill(struct bufshare_device *bdev, const char *why)
 			"%s; not used any more: unbind the driver or reset the device\n", why);
 	virtio_break_device(bdev->vdev);
 	wake_up_all(&bdev->room);
+	wake_up_all(&bdev->left);
 	bufshare_files_wake(bdev);
 }
 
@@ -138,10 +151,14 @@ void bufshare_control_done(struct virtqueue *vq)
 	unsigned long flags;
 	unsigned int used;
 
+	/* A device that is not to be trusted interrupts when it likes. */
+	if (!smp_load_acquire(&bdev->ready)) /* paired with bufshare_device_ready() */
+		return;
 	spin_lock_irqsave(&bdev->control_lock, flags);
 	do {
 		virtqueue_disable_cb(vq);
 		while ((req = virtqueue_get_buf(vq, &used))) {
+			bdev->last_done = jiffies;
 			/* After a kill the caller is gone: only the reference is left. */
 			if (!list_empty(&req->node)) {
 				list_del_init(&req->node);
@@ -175,8 +192,28 @@ void bufshare_control_drain(struct bufshare_device *bdev)
 		bufshare_request_put(req);
 }
 
+/*
+ * After a wait of @timeout: how long to wait on.  0 if the device did nothing at all in
+ * that time; a host that is slow, or stood still for some of it, is not dead.
+ */
+static unsigned long bufshare_time_left(struct bufshare_device *bdev,
+					struct bufshare_request *req, unsigned long timeout)
+{
+	unsigned long flags, left = 0, now;
+
+	spin_lock_irqsave(&bdev->control_lock, flags);
+	now = jiffies;
+	if (req && list_empty(&req->node))
+		left = 1; /* it came just now */
+	else if (time_before(now, bdev->last_done + timeout))
+		left = bdev->last_done + timeout - now;
+	spin_unlock_irqrestore(&bdev->control_lock, flags);
+	return left;
+}
+
 static int bufshare_request_submit(struct bufshare_device *bdev, struct bufshare_request *req)
 {
+	unsigned long timeout = bufshare_request_timeout(bdev);
 	struct virtqueue *vq = bdev->control;
 	struct scatterlist out, in, *sgs[] = { &out, &in };
 	unsigned long flags;
@@ -199,17 +236,36 @@ static int bufshare_request_submit(struct bufshare_device *bdev, struct bufshare
 
 		if (notify)
 			virtqueue_notify(vq);
+		if (ret == -EIO)
+			/* Says so once; a device that was pulled out comes here. */
+			bufshare_device_kill(bdev, "the control queue is broken");
 		if (ret != -ENOSPC)
 			return ret;
 		/* A full queue is a moment, not an error of the caller. */
 		if (!wait_event_timeout(bdev->room,
 					bufshare_device_dead(bdev) ||
 					READ_ONCE(vq->num_free) >= BUFSHARE_REQUEST_DESCS,
-					bufshare_request_timeout())) {
+					timeout) &&
+		    !bufshare_time_left(bdev, NULL, timeout)) {
 			bufshare_device_kill(bdev, "the device takes no more requests");
 			return -EIO;
 		}
 	}
+}
+
+static int bufshare_request_wait(struct bufshare_device *bdev, struct bufshare_request *req)
+{
+	unsigned long timeout = bufshare_request_timeout(bdev);
+	unsigned long left = timeout;
+
+	while (!wait_for_completion_timeout(&req->done, left)) {
+		left = bufshare_time_left(bdev, req, timeout);
+		if (!left) {
+			bufshare_device_kill(bdev, "the device did not answer a request in time");
+			return -EIO;
+		}
+	}
+	return req->error;
 }
 
 static int bufshare_status_to_errno(u32 status)
@@ -248,7 +304,8 @@ static int bufshare_status_to_errno(u32 status)
  * @need: Bytes of a successful response, header included.
  *
  * The wait cannot be interrupted: what the device made of the request must be known.
- * It is bounded by the module parameter request_timeout.
+ * It ends when the device answers nothing for as long as the module parameter
+ * request_timeout says.
  *
  * Context: Process context. Sleeps. Inside bufshare_device_enter(), in probe or in the
  *	    event worker.
@@ -259,26 +316,24 @@ int bufshare_request_run(struct bufshare_device *bdev, struct bufshare_request *
 			 size_t need)
 {
 	const struct virtio_bufshare_resp_hdr *resp = req->in;
+	u32 status;
 	int ret;
 
 	ret = bufshare_request_submit(bdev, req);
+	if (!ret)
+		ret = bufshare_request_wait(bdev, req);
 	if (ret)
 		return ret;
-	if (!wait_for_completion_timeout(&req->done, bufshare_request_timeout())) {
-		bufshare_device_kill(bdev, "the device did not answer a request in time");
-		return -EIO;
-	}
-	if (req->error)
-		return req->error;
 
 	if (req->used < sizeof(*resp) || req->used > req->in_len) {
 		bufshare_device_kill(bdev, "the device sent a response of a wrong length");
 		return -EIO;
 	}
-	ret = bufshare_status_to_errno(le32_to_cpu(resp->status));
+	status = le32_to_cpu(READ_ONCE(resp->status));
+	ret = bufshare_status_to_errno(status);
 	if (ret == -EIO)
 		dev_err_ratelimited(&bdev->vdev->dev, "request 0x%x failed with status %u\n",
-				    le32_to_cpup(req->out), le32_to_cpu(resp->status));
+				    le32_to_cpup(req->out), status);
 	if (!ret && req->used < need) {
 		bufshare_device_kill(bdev, "the device sent a response that is too short");
 		return -EIO;

@@ -164,14 +164,31 @@ err_put:
 	return ret;
 }
 
-/*
- * Ends a stream for which the caller has a reference.  The file hears no more of it:
- * what it has not read is dropped, and what the host gives back now is nobody's.
- */
-static int bufshare_stream_end(struct bufshare_device *bdev, struct bufshare_stream *stream)
+static int bufshare_stream_send_destroy(struct bufshare_device *bdev,
+					struct bufshare_stream *stream)
 {
 	struct virtio_bufshare_stream_ref *out;
 	struct bufshare_request *req;
+	int ret;
+
+	req = bufshare_request_alloc(VIRTIO_BUFSHARE_REQ_STREAM_DESTROY, sizeof(*out),
+				     sizeof(struct virtio_bufshare_resp_hdr),
+				     GFP_KERNEL | __GFP_NOFAIL);
+	out = req->out;
+	out->stream_id = cpu_to_le32(stream->id);
+	ret = bufshare_request_run(bdev, req, sizeof(struct virtio_bufshare_resp_hdr));
+	bufshare_request_put(req);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+/*
+ * Ends a stream for which the caller has a reference; with @tell the device, too.  The
+ * file hears no more of it: what it has not read is dropped, and what the host gives back
+ * now is nobody's.
+ */
+static int bufshare_stream_end(struct bufshare_device *bdev, struct bufshare_stream *stream,
+			       bool tell)
+{
 	unsigned int i;
 	int ret;
 
@@ -193,15 +210,9 @@ static int bufshare_stream_end(struct bufshare_device *bdev, struct bufshare_str
 	spin_unlock(&bdev->lock);
 	mutex_unlock(&stream->publish);
 
-	req = bufshare_request_alloc(VIRTIO_BUFSHARE_REQ_STREAM_DESTROY, sizeof(*out),
-				     sizeof(struct virtio_bufshare_resp_hdr),
-				     GFP_KERNEL | __GFP_NOFAIL);
-	out = req->out;
-	out->stream_id = cpu_to_le32(stream->id);
-	ret = bufshare_request_run(bdev, req, sizeof(struct virtio_bufshare_resp_hdr));
-	bufshare_request_put(req);
+	ret = tell ? bufshare_stream_send_destroy(bdev, stream) : 0;
 	bufshare_stream_put(stream);
-	return ret == -ENOENT ? 0 : ret;
+	return ret;
 }
 
 /**
@@ -220,19 +231,21 @@ int bufshare_stream_destroy(struct bufshare_device *bdev, struct bufshare_file *
 
 	if (!stream)
 		return -ENOENT;
-	ret = bufshare_stream_end(bdev, stream);
+	ret = bufshare_stream_end(bdev, stream, true);
 	bufshare_stream_put(stream);
 	return ret;
 }
 
 /**
  * bufshare_streams_close() - end all streams of a file
- * @bdev: The device; it may be gone.
+ * @bdev: The device.
  * @file: The file; nobody uses it any more.
+ * @tell: Tell the device. Otherwise it is gone: bufshare_streams_farewell() does or did.
  *
- * Context: Process context, maybe of a dying process. Under bdev->gate. Sleeps.
+ * Context: Process context, maybe of a dying process. Inside bufshare_device_enter() if
+ *	    @tell. Sleeps.
  */
-void bufshare_streams_close(struct bufshare_device *bdev, struct bufshare_file *file)
+void bufshare_streams_close(struct bufshare_device *bdev, struct bufshare_file *file, bool tell)
 {
 	struct bufshare_stream *stream, *found;
 
@@ -249,8 +262,48 @@ void bufshare_streams_close(struct bufshare_device *bdev, struct bufshare_file *
 		spin_unlock(&bdev->lock);
 		if (!found)
 			break;
-		bufshare_stream_end(bdev, found);
+		bufshare_stream_end(bdev, found, tell);
 		bufshare_stream_put(found);
+	}
+}
+
+/* The first stream made after @serial, with a reference for the caller; or NULL. */
+static struct bufshare_stream *bufshare_stream_after(struct bufshare_device *bdev, u64 serial)
+{
+	struct bufshare_stream *stream, *found = NULL;
+
+	spin_lock(&bdev->lock);
+	list_for_each_entry(stream, &bdev->streams, node) {
+		if (stream->serial > serial) {
+			found = stream;
+			kref_get(&found->ref);
+			break;
+		}
+	}
+	spin_unlock(&bdev->lock);
+	return found;
+}
+
+/**
+ * bufshare_streams_farewell() - destroy every stream, so that its consumers are told
+ * @bdev: The device; gone, and nobody is inside.
+ * @deadline: Jiffies; nothing is begun after that.
+ *
+ * Context: Process context. Sleeps.
+ */
+void bufshare_streams_farewell(struct bufshare_device *bdev, unsigned long deadline)
+{
+	struct bufshare_stream *stream;
+	u64 serial = 0;
+
+	/* They stay with their files, which may want to read what happened before. */
+	while (!bufshare_device_dead(bdev) && time_before(jiffies, deadline)) {
+		stream = bufshare_stream_after(bdev, serial);
+		if (!stream)
+			break;
+		serial = stream->serial;
+		bufshare_stream_send_destroy(bdev, stream);
+		bufshare_stream_put(stream);
 	}
 }
 
@@ -400,13 +453,15 @@ out_put:
  * @bdev: The device.
  * @id: The stream.
  * @sequence: The frame.
+ * @uuid: The frame's buffer.
  *
  * A frame that is not in flight is no error: a frame that went to nobody is known to
  * be free from its response already, and a resync can be ahead of events.
  *
  * Context: The event worker.
  */
-void bufshare_stream_released(struct bufshare_device *bdev, u32 id, u64 sequence)
+void bufshare_stream_released(struct bufshare_device *bdev, u32 id, u64 sequence,
+			      const u8 *uuid)
 {
 	struct bufshare_stream *stream;
 	struct bufshare_frame *frame;
@@ -416,7 +471,8 @@ void bufshare_stream_released(struct bufshare_device *bdev, u32 id, u64 sequence
 	stream = bufshare_stream_lookup(bdev, id);
 	for (i = 0; stream && i < stream->num_frames; i++) {
 		frame = &stream->frames[i];
-		if (frame->sequence != sequence)
+		if (frame->sequence != sequence ||
+		    memcmp(frame->notice.event.uuid, uuid, sizeof(frame->notice.event.uuid)))
 			continue;
 		if (frame->state == BUFSHARE_FRAME_PENDING)
 			frame->state = BUFSHARE_FRAME_PENDING_EARLY;
@@ -494,8 +550,9 @@ static void bufshare_stream_resync(struct bufshare_device *bdev, struct bufshare
 	ret = bufshare_request_run(bdev, req, sizeof(*resp));
 	resp = req->in;
 	if (!ret) {
-		listeners = le32_to_cpu(resp->listeners);
-		count = le32_to_cpu(resp->num_frames);
+		/* Once: the device can still change what it wrote. */
+		listeners = le32_to_cpu(READ_ONCE(resp->listeners));
+		count = le32_to_cpu(READ_ONCE(resp->num_frames));
 		if (count > VIRTIO_BUFSHARE_MAX_FRAMES ||
 		    req->used < sizeof(*resp) + count * sizeof(__le64)) {
 			bufshare_device_kill(bdev, "the device sent a list of frames that is cut");
@@ -525,7 +582,7 @@ static void bufshare_stream_resync(struct bufshare_device *bdev, struct bufshare
  */
 void bufshare_streams_resync(struct bufshare_device *bdev)
 {
-	struct bufshare_stream *stream, *found;
+	struct bufshare_stream *stream;
 	u64 serial = 0;
 
 	spin_lock(&bdev->lock);
@@ -534,24 +591,12 @@ void bufshare_streams_resync(struct bufshare_device *bdev)
 	bdev->ask_streams = false;
 	spin_unlock(&bdev->lock);
 
-	for (;;) {
-		found = NULL;
-		spin_lock(&bdev->lock);
-		list_for_each_entry(stream, &bdev->streams, node) {
-			if (stream->serial > serial) {
-				found = stream;
-				kref_get(&found->ref);
-				break;
-			}
-		}
-		spin_unlock(&bdev->lock);
-		if (!found)
-			break;
-		serial = found->serial;
-		mutex_lock(&found->publish);
-		bufshare_stream_resync(bdev, found);
-		mutex_unlock(&found->publish);
-		bufshare_stream_put(found);
+	while ((stream = bufshare_stream_after(bdev, serial))) {
+		serial = stream->serial;
+		mutex_lock(&stream->publish);
+		bufshare_stream_resync(bdev, stream);
+		mutex_unlock(&stream->publish);
+		bufshare_stream_put(stream);
 		cond_resched();
 	}
 }

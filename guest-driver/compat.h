@@ -20,11 +20,38 @@
 #define BUFSHARE_IMPORT_DMA_BUF MODULE_IMPORT_NS(DMA_BUF)
 #endif
 
-/* 7.0: struct dma_buf_attach_ops.move_notify became invalidate_mappings. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
-#define BUFSHARE_MOVED invalidate_mappings
+/*
+ * struct dma_buf_attach_ops: an importer without move_notify is refused as a dynamic one,
+ * though a pinned buffer is not moved.  7.0 renamed it to invalidate_mappings.  With 7.2
+ * (dma_buf_attach_revocable()) it came to mean that the importer stops its access when it
+ * is called.  We cannot promise that, the host has the pages; there it stays NULL.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+#define BUFSHARE_MOVED(fn)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define BUFSHARE_MOVED(fn) .invalidate_mappings = (fn),
 #else
-#define BUFSHARE_MOVED move_notify
+#define BUFSHARE_MOVED(fn) .move_notify = (fn),
+#endif
+
+/*
+ * 7.0: struct virtio_driver has a shutdown of its own.  Kernels from 6.15 reset virtio
+ * devices at shutdown by themselves (struct bus_type), and allow no driver's own beside
+ * that; earlier ones have only that of struct device_driver.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define BUFSHARE_SHUTDOWN(fn)
+#define BUFSHARE_SHUTDOWN_MEMBER(fn) .shutdown = (fn),
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define BUFSHARE_SHUTDOWN(fn)
+#define BUFSHARE_SHUTDOWN_MEMBER(fn)
+#else
+#define BUFSHARE_SHUTDOWN(fn) \
+	static void fn##_of_device(struct device *dev) \
+	{ \
+		fn(dev_to_virtio(dev)); \
+	}
+#define BUFSHARE_SHUTDOWN_MEMBER(fn) .driver.shutdown = fn##_of_device,
 #endif
 
 /* 7.0: allocation by object, not by size. */
