@@ -57,6 +57,7 @@ static int export_with(int node, int fd, void (*change)(struct bufshare_export *
 
 CHANGE(set_flags, flags = 1)
 CHANGE(set_reserved, reserved = 1)
+CHANGE(set_reserved2, reserved2 = 1)
 CHANGE(set_desc_reserved, desc.reserved = 1)
 CHANGE(set_plane_reserved, desc.planes[3].reserved = 1)
 CHANGE(set_many_planes, desc.num_planes = 5)
@@ -84,6 +85,7 @@ static void test_export(int node)
 	tap_errno(EBADF, export_with(node, node, NULL), "the node itself");
 	tap_errno(EINVAL, export_with(node, fd, set_flags), "flags");
 	tap_errno(EINVAL, export_with(node, fd, set_reserved), "reserved");
+	tap_errno(EINVAL, export_with(node, fd, set_reserved2), "reserved2");
 	tap_errno(EINVAL, export_with(node, fd, set_desc_reserved), "desc.reserved");
 	tap_errno(EINVAL, export_with(node, fd, set_plane_reserved), "planes[3].reserved");
 	tap_errno(EINVAL, export_with(node, fd, set_many_planes), "5 planes");
@@ -130,12 +132,19 @@ static void test_export_unreported(int node)
 static void test_unexport(int node)
 {
 	int fd = heap_buffer(PAGE), other = open_node(0);
+	struct bufshare_unexport odd = { 0 };
 	struct bufshare_export args;
 
 	tap_errno(ENOENT, unexport(node, nobody), "UNEXPORT of nobody's UUID");
 	tap_errno(EFAULT, ioctl(node, BUFSHARE_IOC_UNEXPORT, NOWHERE), "UNEXPORT from nowhere");
 	export_fd(node, fd, &args);
 	tap_errno(ENOENT, unexport(other, args.uuid), "UNEXPORT by another file");
+	memcpy(odd.uuid, args.uuid, sizeof(odd.uuid));
+	odd.flags = 1;
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_UNEXPORT, &odd), "UNEXPORT with flags");
+	odd.flags = 0;
+	odd.reserved = 1;
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_UNEXPORT, &odd), "UNEXPORT with reserved");
 	tap_errno(0, unexport(node, args.uuid), "UNEXPORT by its own");
 	close(other);
 	close(fd);
@@ -162,7 +171,11 @@ static void test_next_buffer(int node)
 	tap_ok(next.size == 2 * PAGE && next.num_extents == args.num_extents &&
 	       next.state == BUFSHARE_BUFFER_LIVE && next.pid == getpid(), "its size, state, pid");
 	tap_ok(next.user_len == sizeof(user) && !memcmp(user, back, sizeof(user)), "its user data");
-	next.cursor = 0;
+	next = (struct bufshare_next_buffer){ .flags = 1 };
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_NEXT_BUFFER, &next), "NEXT_BUFFER with flags");
+	next = (struct bufshare_next_buffer){ .reserved = 1 };
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_NEXT_BUFFER, &next), "NEXT_BUFFER with reserved");
+	next.reserved = 0;
 	next.user = NOWHERE_ADDRESS;
 	tap_errno(EFAULT, ioctl(node, BUFSHARE_IOC_NEXT_BUFFER, &next), "user data to nowhere");
 
@@ -205,6 +218,11 @@ static void test_extents(int node)
 	args.first = UINT32_MAX;
 	args.count = UINT32_MAX;
 	tap_errno(0, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS from 2^32 - 1 on");
+	args.flags = 1;
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS with flags");
+	args.flags = 0;
+	args.reserved = 1;
+	tap_errno(EINVAL, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS with reserved");
 	args = (struct bufshare_extents){ .count = 1, .extents = NOWHERE_ADDRESS };
 	memcpy(args.uuid, exported.uuid, sizeof(args.uuid));
 	tap_errno(EFAULT, ioctl(node, BUFSHARE_IOC_EXTENTS, &args), "EXTENTS to nowhere");

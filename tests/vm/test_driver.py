@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 
 import pytest
 
 from lab import paths
 from lab.image import releases
-from raw_client import EVENT_FRAME, FRAME, Consumer, RawClient
+from raw_client import EVENT_FRAME, EVENT_REMOVED, EVENT_STREAM_ENDED, FRAME, REMOVED_DESTROYED, Consumer, RawClient
 
 KSELFTEST = paths.TREE / "tests" / "kselftest"
 DRIVER = "/sys/bus/virtio/drivers/virtio_bufshare"
@@ -80,6 +81,10 @@ class Machine:
         self.run(f"echo 1 >/sys/kernel/tracing/events/bufshare/{event}/enable")
         # Not cat: busybox' splices, and holds the lock of its output pipe while it waits.
         return self.vm.spawn("exec dd bs=4096 if=/sys/kernel/tracing/trace_pipe")
+
+    def parameter(self, name, value):
+        """Sets a parameter of the driver."""
+        self.run(f"echo {value} >/sys/module/virtio_bufshare/parameters/{name}")
 
     def unbind(self):
         self.run(f"echo {self.device} >{DRIVER}/unbind")
@@ -164,6 +169,102 @@ def test_unbind_with_open_files(machine):
     machine.bind()
     machine.tap("test_ioctl")
     machine.check_clean()
+
+
+def _removed(client, uuid):
+    """Waits until the client is told that a buffer's owner ended it."""
+    while True:
+        kind, payload = client.event()
+        if kind == EVENT_REMOVED and payload.startswith(uuid):
+            return struct.unpack_from("<I", payload, len(uuid))[0] == REMOVED_DESTROYED
+
+
+def test_unbind_waits_for_the_host(machine):
+    """Whoever uses a page on the host is told, and has time to give it back, before it is the guest's."""
+    machine.parameter("farewell_timeout", 120)
+    holder, uuids = machine.hold(2, "farewell")
+    client = RawClient(machine.daemon.client_socket)
+    client.join("vm0", "farewell")
+    client.get(uuids[0])
+    holder.wait_output(rb"(?m)^ready\n")
+    idle = machine.trace("bufshare_idle")
+    unbinding = machine.vm.spawn(f"echo {machine.device} >{DRIVER}/unbind")
+    kinds = set()
+    while EVENT_STREAM_ENDED not in kinds:
+        kinds.add(client.event()[0])
+    assert _removed(client, uuids[0])
+    assert holder.wait() == 0, "the owner need not wait"
+    # Frames in flight are use, too: both buffers are pinned still.
+    assert machine.mapped() == 2
+    client.put(uuids[0])
+    client.close()
+    for uuid in uuids:
+        idle.wait_output(rb"bufshare_idle.*%s" % _uuid_text(uuid))
+    assert unbinding.wait() == 0
+    machine.run("! dmesg | grep 'the host may use'")
+    machine.check_clean()
+
+
+def test_unbind_does_not_wait_for_ever(machine):
+    machine.parameter("farewell_timeout", 1)
+    _holder, uuids = machine.hold(3)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    client.get(uuids[1])
+    machine.unbind()
+    assert _removed(client, uuids[1])
+    machine.run("dmesg | grep 'while the host may use 2 buffers'")
+    machine.check_clean()
+
+
+def test_shutdown_says_farewell(machine):
+    _holder, uuids = machine.hold(1)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    machine.vm.spawn("poweroff -f")
+    assert _removed(client, uuids[0]), "by the driver: not only when the machine has ended"
+
+
+def test_unbind_while_requests_fault(machine):
+    program = machine.vm.spawn("exec fault gate")
+    program.wait_output(rb"(?m)^# blocked\n")
+    machine.unbind()
+    program.write(b"\n")
+    assert program.wait() == 0, program.stdout.decode()
+    machine.check_clean()
+    machine.bind()
+    machine.tap("test_ioctl")
+
+
+def test_each_event_is_read_once(machine):
+    program = machine.vm.spawn("exec fault read")
+    program.wait_output(rb"(?m)^# streams are there\n")
+    released = machine.trace("bufshare_release")
+    consumers = [Consumer(machine.daemon.client_socket, "vm0", name, lambda n: False) for name in "AB"]
+    for stream in (1, 2):
+        released.wait_output(rb"bufshare_release: .*stream=%d sequence=7" % stream)
+    program.write(b"\n")
+    assert program.wait() == 0, program.stdout.decode()
+    for consumer in consumers:
+        assert consumer.finish() == [7]
+    machine.check_clean()
+
+
+def test_limits_of_a_file(machine):
+    machine.parameter("max_buffers_per_file", 2)
+    one, _ = machine.hold(2)
+    machine.hold(2)
+    many = machine.vm.run("hold_buffers 3", check=False)
+    assert many.status == 1 and b"quota exceeded" in many.stderr
+    machine.parameter("max_buffers_per_file", 0)
+    machine.parameter("max_bytes_per_file", 3 * 4096)
+    many = machine.vm.run("hold_buffers 4", check=False)
+    assert many.status == 1 and b"quota exceeded" in many.stderr
+    machine.hold(3)
+    one.write(b"2\n")
+    one.wait_output(rb"(?m)^unexported 2\n")
+    machine.parameter("max_bytes_per_file", 0)
+    machine.check_clean(mapped=5)
 
 
 def test_unload(machine):

@@ -59,6 +59,10 @@ static struct sg_table *test_map(struct dma_buf_attachment *attach, enum dma_dat
 	unsigned int i;
 
 	WARN_ON(!buffer->pins);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+	/* An importer that hands out pages must not say that it can stop their use at once. */
+	WARN_ON(dma_buf_attach_revocable(attach));
+#endif
 	sgt = kzalloc(sizeof(*sgt), GFP_KERNEL);
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
