@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -60,6 +61,43 @@ static void test_log_cannot_be_filled(void **state)
 	log_peer(&peer, LOG_LEVEL_ERROR, "after");
 	assert_int_equal(lines, 2);
 	assert_string_equal(last_line, "after");
+}
+
+/* A pipe that nobody reads is stderr: lines are dropped, and counted. */
+static void test_log_never_blocks(void **state)
+{
+	int fds[2], saved = dup(STDERR_FILENO); // NOLINT(android-cloexec-dup)
+	static char text[1 << 20];
+	size_t len = 0;
+	ssize_t n;
+	bool dropped;
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_true(saved >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
+	log_set_sink(NULL);
+	/* The signal ends the test where a line waits for room. */
+	(void)alarm(5);
+	for (int i = 0; i < 10000; i++)
+		log_line(LOG_LEVEL_ERROR, "line %d", i);
+	(void)alarm(0);
+	assert_int_equal(fd_set_nonblock(fds[0]), 0);
+	while ((n = read(fds[0], text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	dropped = !strstr(text, "<3>line 9999\n") && strstr(text, "<3>line 100\n");
+	/* The pipe's descriptor was left as it was. */
+	assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
+	log_line(LOG_LEVEL_ERROR, "after");
+	memset(text, 0, sizeof(text));
+	n = read(fds[0], text, sizeof(text) - 1);
+	log_set_sink(capture);
+	(void)dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(fds[0]);
+	close(fds[1]);
+	assert_true(dropped);
+	assert_true(n > 0);
+	assert_non_null(strstr(text, " lines were lost\n<3>after\n"));
 }
 
 static void test_log_levels(void **state)
@@ -126,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_log_cannot_be_forged),
 		cmocka_unit_test(test_log_cannot_be_filled),
+		cmocka_unit_test(test_log_never_blocks),
 		cmocka_unit_test(test_log_levels),
 		cmocka_unit_test(test_fd),
 		cmocka_unit_test(test_checked),
