@@ -48,8 +48,8 @@ void vu_mem_finish(struct vu_mem *mem);
  * Replaces the whole table by @n regions, each with one of @fds (taken: -1 afterwards,
  * also when this fails).  On failure the table is as it was: -EINVAL (a region
  * misaligned, empty, wrapping or overlapping), -EACCES (a file that cannot be shared
- * safely), -EFBIG (the file is smaller than the region), -ENOSPC (more than max_mapped in all), or a negative errno of mmap(2).
- * The reason was logged.
+ * safely), -EFBIG (the file is smaller than the region), -ENOSPC (more than max_mapped
+ * in all), or a negative errno of mmap(2).  The reason was logged.
  */
 int vu_mem_set(struct vu_mem *mem, const struct vu_mem_region *regions, size_t n, int *fds);
 /* One more.  As vu_mem_set(); -ENOSPC: VU_MAX_MEM_SLOTS are there, too. */

@@ -111,7 +111,7 @@ static char thread_state(void)
 		ssize_t n;
 		int fd;
 
-		if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+		if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) == getpid())
 			continue;
 		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
