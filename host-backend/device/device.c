@@ -128,7 +128,7 @@ int device_create(struct loop *loop, struct core *core, int fd,
 	device->ended = options->ended;
 	device->arg = options->arg;
 	events_init(&device->events);
-	log_peer_init(&device->log, options->label);
+	device->log = options->log;
 	ret = peer_create(core, PEER_GUEST, options->label, false, options->limits,
 			  &device_peer_ops, device, &device->peer);
 	if (ret < 0) {
@@ -140,6 +140,7 @@ int device_create(struct loop *loop, struct core *core, int fd,
 	ret = vu_conn_create(loop, fd, options->label, &ops, device, &device->conn);
 	if (ret < 0)
 		goto err_peer;
+	vu_conn_share_log(device->conn, device->log);
 	*ret_device = device;
 	return 0;
 

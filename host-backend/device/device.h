@@ -21,6 +21,7 @@
 #include "core.h"
 
 struct device;
+struct log_peer;
 struct loop;
 
 /* Extents are multiples of it: the smallest page of every guest and of udmabuf. */
@@ -43,6 +44,11 @@ struct device_options {
 	const char *label;		  /* copied; the host's name for the guest */
 	const struct core_limits *limits; /* copied; max_frames at least 1 */
 	struct device_stats *stats;	  /* borrowed; added to */
+	/*
+	 * Borrowed, and the transport logs on its account: where many devices follow each
+	 * other for one label, all of them share one rate limit.
+	 */
+	struct log_peer *log;
 	/*
 	 * The connection ended by itself (@error: negative errno, 0: in good order).
 	 * The device is to be destroyed in here or later, and before that its owner

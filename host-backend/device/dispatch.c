@@ -172,7 +172,7 @@ size_t device_request(void *dev, unsigned int queue, const void *req, size_t req
 	ret = dispatch(device, &x);
 	if (ret < 0) {
 		device->stats->request_errors++;
-		log_peer(&device->log, LOG_LEVEL_DEBUG, "a request of %zu bytes: status %u (%s)",
+		log_peer(device->log, LOG_LEVEL_DEBUG, "a request of %zu bytes: status %u (%s)",
 			 req_len, status_of(ret), strerror(-ret));
 		memset(resp, 0, sizeof(*hdr));
 		x.resp_len = sizeof(*hdr);

@@ -23,7 +23,7 @@ struct device {
 	uint64_t bytes_counted;	    /* of vu_bytes_copied(), in stats */
 	void (*ended)(void *arg, int error);
 	void *arg;
-	struct log_peer log;
+	struct log_peer *log; /* borrowed */
 
 	uint64_t features;
 	bool running;	/* the queues do */

@@ -4,15 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "core/core.h"
 #include "host-clients/server_private.h"
 #include "host-clients/udmabuf.h"
+#include "listener/listener.h"
 #include "loop/loop.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -22,15 +19,12 @@
  * not are told so, but however many users a host has, only so many wait for it.
  */
 #define MAX_STRANGERS 8
-#define ACCEPTS_PER_ROUND 16
 
 struct client_server {
 	struct loop *loop;
 	struct core *core;
-	struct loop_source source;
-	int listen_fd; /* owned */
+	struct listener listener;
 	int udmabuf_fd; /* owned; -1: none */
-	char *path;    /* to be removed; NULL: not ours */
 	struct client_trust *trust;
 	size_t num_trust;
 	uint32_t max_clients, max_clients_per_uid;
@@ -39,7 +33,6 @@ struct client_server {
 	void *device_stats_arg;
 	struct log_peer log;
 	struct client_conn *conns;
-	bool out_of_fds; /* accept() failed for want of fds: not listening now */
 	uint64_t scratch[BUFSHARE_MSG_MAX / sizeof(uint64_t)];
 };
 
@@ -91,14 +84,9 @@ void client_server_link(struct client_server *server, struct client_conn *conn)
 
 void client_server_unlink(struct client_conn *conn)
 {
-	struct client_server *server = conn->server;
-
 	*conn->link = conn->next;
 	if (conn->next != NULL)
 		conn->next->link = conn->link;
-	/* A connection that ends makes room for one that waits. */
-	if (server->out_of_fds && loop_modify(&server->source, EPOLLIN) == 0)
-		server->out_of_fds = false;
 }
 
 /* ---- connections ---- */
@@ -150,94 +138,29 @@ static void adopt(struct client_server *server, int fd)
 			 (unsigned int)cred.uid, (int)cred.pid, strerror(-error));
 }
 
-static void on_listen(struct loop_source *source, uint32_t events)
+static void on_connection(struct listener *listener, int fd)
 {
-	struct client_server *server =
-		(struct client_server *)((char *)source - offsetof(struct client_server, source));
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			adopt(server, fd);
-			continue;
-		}
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		if (errno == EAGAIN)
-			return;
-		log_peer(&server->log, LOG_LEVEL_WARNING, "accept: %s", strerror(errno));
-		/* The one who waits stays readable: without this the loop would spin. */
-		if (server->conns != NULL && loop_modify(&server->source, 0) == 0)
-			server->out_of_fds = true;
-		return;
-	}
-}
-
-/* ---- listening ---- */
-
-/* Whether nobody listens at @address any more. */
-static bool is_dead(const struct sockaddr_un *address)
-{
-	FD_OWNED int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-	       errno == ECONNREFUSED;
-}
-
-/* Returns a listening socket, owned by the caller, or a negative errno. */
-static int listen_at(const char *path)
-{
-	FD_OWNED int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	if (fd < 0)
-		return -errno;
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		if (errno != EADDRINUSE || !is_dead(&address))
-			return -errno;
-		if (unlink(path) < 0 ||
-		    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-			return -errno;
-	}
-	if (chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0) {
-		int error = -errno;
-
-		(void)unlink(path);
-		return error;
-	}
-	return fd_take(&fd);
+	adopt((struct client_server *)((char *)listener - offsetof(struct client_server, listener)),
+	      fd);
 }
 
 static int start_listening(struct client_server *server, const struct client_server_options *options)
 {
+	struct listener *listener = &server->listener;
 	int error;
 
-	if (server->listen_fd >= 0) {
-		if (options->path != NULL)
-			return -EINVAL;
-		error = fd_set_nonblock(server->listen_fd);
-		if (error < 0)
-			return error;
-		/* Of a socket that listens already this only sets the backlog again. */
-		return listen(server->listen_fd, SOMAXCONN) < 0 ? -errno : 0;
-	}
-	if (options->path == NULL)
+	if ((options->path == NULL) == (listener->fd < 0))
 		return -EINVAL;
-	error = listen_at(options->path);
-	if (error < 0)
-		return error;
-	server->listen_fd = error;
-	server->path = strdup(options->path);
-	if (server->path == NULL) {
-		(void)unlink(options->path);
-		return -ENOMEM;
+	if (options->path != NULL) {
+		/* Who may use it is decided by uid, after the connection. */
+		error = listener_bind(listener, options->path, SOCK_SEQPACKET, true, SOMAXCONN);
+	} else {
+		error = listener_adopt(listener, listener->fd);
+		/* Of a socket that listens already this only sets the backlog again. */
+		if (error == 0 && listen(listener->fd, SOMAXCONN) < 0)
+			error = -errno;
 	}
-	return 0;
+	return error < 0 ? error : listener_start(listener);
 }
 
 /* ---- life ---- */
@@ -261,7 +184,6 @@ int client_server_create(struct loop *loop, struct core *core,
 	}
 	server->loop = loop;
 	server->core = core;
-	server->listen_fd = listen_fd;
 	server->max_clients = or_default(options->max_clients, CLIENT_MAX_CLIENTS_DEFAULT);
 	server->max_clients_per_uid =
 		or_default(options->max_clients_per_uid, CLIENT_MAX_CLIENTS_PER_UID_DEFAULT);
@@ -272,6 +194,8 @@ int client_server_create(struct loop *loop, struct core *core,
 	server->device_stats = options->device_stats;
 	server->device_stats_arg = options->device_stats_arg;
 	log_peer_init(&server->log, "clients");
+	listener_init(&server->listener, loop, &server->log, on_connection);
+	server->listener.fd = listen_fd;
 	server->udmabuf_fd = udmabuf[0] != '\0' ? udmabuf_open(udmabuf) : -1;
 
 	if (options->num_trust > 0) {
@@ -282,9 +206,6 @@ int client_server_create(struct loop *loop, struct core *core,
 		server->num_trust = options->num_trust;
 	}
 	error = start_listening(server, options);
-	if (error < 0)
-		goto fail;
-	error = loop_add(loop, &server->source, server->listen_fd, EPOLLIN, on_listen);
 	if (error < 0)
 		goto fail;
 	if (server->udmabuf_fd < 0 && udmabuf[0] != '\0')
@@ -308,13 +229,9 @@ void client_server_destroy(struct client_server *server)
 		return;
 	while (server->conns != NULL)
 		client_conn_destroy(server->conns);
-	loop_remove(&server->source);
-	fd_close(&server->listen_fd);
+	listener_finish(&server->listener);
 	if (server->udmabuf_fd >= 0)
 		fd_close(&server->udmabuf_fd);
-	if (server->path != NULL)
-		(void)unlink(server->path);
-	free(server->path);
 	free(server->trust);
 	free(server);
 }

@@ -69,7 +69,8 @@ struct client_server_options {
 /*
  * @loop and @core are borrowed until client_server_destroy(); @options is not kept.
  * Returns 0 or a negative errno, with a log line: -EADDRINUSE when a living daemon
- * listens on @path, -ENAMETOOLONG, -EINVAL, and those of socket(2) and bind(2).
+ * listens on @path, -EEXIST when something else than a socket is there, -ENAMETOOLONG,
+ * -EINVAL, and those of socket(2) and bind(2).
  */
 int client_server_create(struct loop *loop, struct core *core,
 			 const struct client_server_options *options,

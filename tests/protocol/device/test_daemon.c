@@ -287,6 +287,79 @@ static void test_name_of_another_is_kept(void **state)
 	rmdir(place.dir);
 }
 
+/* The same rules at the clients' socket. */
+static void test_client_socket_spares_files(void **state)
+{
+	char client[96];
+	struct place place;
+	struct run run;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	place_make(&place);
+	(void)snprintf(client, sizeof(client), "--client-socket=%s/file", place.dir);
+	fd = open(strchr(client, '=') + 1, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	{
+		const char *args[] = { place.option, client, NULL };
+
+		assert_int_equal(run_once(&run, args), 1);
+	}
+	assert_non_null(strstr(run.text, strerror(EEXIST)));
+	assert_int_equal(lstat(strchr(client, '=') + 1, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(unlink(strchr(client, '=') + 1), 0);
+	{
+		const char *args[] = { place.option, client, "--ready-fd=1", NULL };
+
+		run_start(&run, args, -1);
+	}
+	run_wait(&run, "ready");
+	assert_int_equal(unlink(strchr(client, '=') + 1), 0);
+	fd = bind_at(strchr(client, '=') + 1, true);
+	assert_int_equal(stop(&run, SIGTERM), 0);
+	assert_int_equal(unlink(strchr(client, '=') + 1), 0);
+	close(fd);
+	assert_int_equal(rmdir(place.dir), 0);
+}
+
+/* A peer that comes again and again gets no fresh right to log each time. */
+static void test_reconnecting_does_not_flood_the_log(void **state)
+{
+	static const unsigned char junk[12] = { 99, 0, 0, 0, 1 };
+	struct place place;
+	struct run run;
+	unsigned int lines = 0;
+	ssize_t n;
+
+	(void)state;
+	place_make(&place);
+	{
+		const char *args[] = { place.option, "--ready-fd=1", NULL };
+
+		run_start(&run, args, -1);
+	}
+	run_wait(&run, "ready");
+	for (int i = 0; i < 300; i++) {
+		struct vmm *vmm;
+
+		assert_int_equal(vmm_create_path(&vmm, place.path, NULL), 0);
+		(void)vmm_send_raw(vmm, junk, sizeof(junk), NULL, 0);
+		assert_int_equal(vmm_wait_closed(vmm), 0);
+		vmm_destroy(vmm);
+	}
+	assert_int_equal(kill(run.pid, SIGTERM), 0);
+	while ((n = read(run.output, run.text, sizeof(run.text))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			lines += run.text[i] == '\n';
+	assert_int_equal(run_end(&run), 0);
+	/* A burst, what is refilled in some seconds, and the line on ending. */
+	assert_in_range(lines, 10, 64);
+	assert_int_equal(rmdir(place.dir), 0);
+}
+
 static void test_path_too_long(void **state)
 {
 	char option[256] = "--socket-path=vm=/";
@@ -372,6 +445,8 @@ int main(void)
 		cmocka_unit_test(test_living_socket_is_left_alone),
 		cmocka_unit_test(test_other_file_is_left_alone),
 		cmocka_unit_test(test_name_of_another_is_kept),
+		cmocka_unit_test(test_client_socket_spares_files),
+		cmocka_unit_test(test_reconnecting_does_not_flood_the_log),
 		cmocka_unit_test(test_path_too_long),
 		cmocka_unit_test(test_connected_fd),
 		cmocka_unit_test(test_listening_fd),

@@ -8,9 +8,13 @@
 #include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define FAR_BASE (UINT64_C(1) << 40)
@@ -133,9 +137,69 @@ static void test_wrong_sums_cost_no_translation(void **state)
 	assert_int_equal(vm_request(vm, &more, sizeof(more), NULL, 8), VIRTIO_BUFSHARE_S_NOT_RAM);
 }
 
+/* The daemon may open so many descriptors more; -1: as many as it likes again. */
+static void allow_fds(const struct fixture *f, int more)
+{
+	struct rlimit limit;
+
+	assert_int_equal(prlimit(f->daemon, RLIMIT_NOFILE, NULL, &limit), 0);
+	/* Those that are open are 0 to some number without gaps, but for "." and "..". */
+	limit.rlim_cur = more < 0 ? limit.rlim_max : daemon_fds(f) - 2 + (unsigned int)more;
+	assert_int_equal(prlimit(f->daemon, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Who comes when there are no descriptors is served when there are some, and not refused. */
+static void test_no_descriptors_left(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_bufshare_start start = { .hdr.type = htole32(VIRTIO_BUFSHARE_REQ_START) };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct bufshare_msg_hello hello = {
+		.hdr = { .type = htole32(BUFSHARE_MSG_HELLO), .serial = htole32(1) },
+		.name = "late",
+	};
+	struct bufshare_msg_hello_reply reply;
+	struct timeval timeout = { .tv_sec = 5 };
+	struct vmm *vmm;
+	char path[128];
+	int fd;
+
+	client_connect(f);
+	allow_fds(f, 0);
+	fixture_path(f, "clients", addr.sun_path, sizeof(addr.sun_path));
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+	fixture_path(f, "vm1", path, sizeof(path));
+	assert_int_equal(vmm_create_path(&vmm, path, NULL), 0);
+	/* The others' requests are served; after some of them it has looked at those who wait. */
+	for (int i = 0; i < 3; i++) {
+		(void)client_stats(f);
+		assert_int_equal(vm_request(&f->vms[0], &start, sizeof(start), NULL, 512),
+				 VIRTIO_BUFSHARE_S_OK);
+	}
+	assert_false(is_readable(fd));
+	assert_false(is_readable(vmm->sock));
+	allow_fds(f, -1);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
+	assert_int_equal(le32toh(reply.hdr.status), BUFSHARE_S_OK);
+	assert_int_equal(vmm_handshake(vmm), 0);
+	vmm_destroy(vmm);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_no_descriptors_left),
 		cmocka_unit_test(test_files_of_buffers_are_limited),
 		TEST(test_wrong_sums_cost_no_translation),
 	};
