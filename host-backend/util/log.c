@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,6 +32,35 @@ static void defuse(char *text)
 	}
 }
 
+/* Lines that stderr did not take. */
+static unsigned int lost;
+
+static bool put(const char *line, size_t len)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	/* Not O_NONBLOCK: stderr's open file is not ours alone. */
+	return poll(&p, 1, 0) == 1 && p.revents & POLLOUT &&
+	       write(STDERR_FILENO, line, len) == (ssize_t)len;
+}
+
+/* A log that nobody reads must not stop the daemon. */
+static void put_or_lose(const char *line, size_t len)
+{
+	char text[64];
+	int n;
+
+	if (lost > 0) {
+		n = snprintf(text, sizeof(text), "%s%u lines were lost\n",
+			     isatty(STDERR_FILENO) ? "" : "<4>", lost);
+		if (n > 0 && put(text, (size_t)n))
+			lost = 0;
+	}
+	/* In order: nothing gets past what says that something is missing. */
+	if ((lost > 0 || !put(line, len)) && lost < UINT_MAX)
+		lost++;
+}
+
 static void emit(enum log_level level, const char *peer, const char *fmt, va_list args)
 	__attribute__((format(printf, 3, 0)));
 
@@ -49,12 +80,8 @@ static void emit(enum log_level level, const char *peer, const char *fmt, va_lis
 	if (!isatty(STDERR_FILENO))
 		(void)snprintf(prefix, sizeof(prefix), "<%d>", (int)level);
 	n = snprintf(line, sizeof(line), "%s%s%s%s\n", prefix, peer, *peer ? ": " : "", text);
-	if (n > 0) {
-		/* A log that nobody reads must not stop the daemon: the result is not looked at. */
-		ssize_t written = write(STDERR_FILENO, line, (size_t)n);
-
-		(void)written;
-	}
+	if (n > 0)
+		put_or_lose(line, (size_t)n);
 }
 
 static void emit_suppressed(struct log_peer *peer, const char *fmt, ...)

@@ -7,6 +7,9 @@
  * A line about a peer goes through its struct log_peer, whose rate limit keeps a
  * hostile peer from filling the disk: a burst of LOG_PEER_BURST lines, then one every
  * LOG_PEER_REFILL_MS; the next line that gets through says how many were left out.
+ * A line that stderr has no room for is dropped and counted, so that whoever reads it late
+ * or never (a full pipe) does not hold us up; the next line that gets through says so.
+ * (A terminal can be stopped by its user; a line may then wait for that.)
  * Control characters are replaced: a peer's bytes cannot forge lines.
  */
 #ifndef UTIL_LOG_H
