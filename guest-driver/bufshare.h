@@ -82,7 +82,7 @@ struct bufshare_device {
 	struct virtqueue *control;
 	spinlock_t control_lock;      /* @control, @outstanding, @dead, @last_done */
 	struct list_head outstanding; /* struct bufshare_request */
-	unsigned long last_done;      /* jiffies when the device last answered a request */
+	unsigned long last_done;      /* jiffies when the device last answered, or got work */
 	wait_queue_head_t room;	      /* for descriptors of @control */
 
 	struct virtqueue *event;

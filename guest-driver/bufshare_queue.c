@@ -229,6 +229,9 @@ static int bufshare_request_submit(struct bufshare_device *bdev, struct bufshare
 		ret = bdev->dead ? -EIO : virtqueue_add_sgs(vq, sgs, 1, 1, req, GFP_ATOMIC);
 		if (!ret) {
 			refcount_inc(&req->ref);
+			/* It had nothing to answer until now. */
+			if (list_empty(&bdev->outstanding))
+				bdev->last_done = jiffies;
 			list_add_tail(&req->node, &bdev->outstanding);
 			notify = virtqueue_kick_prepare(vq);
 		}
