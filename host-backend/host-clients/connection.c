@@ -39,6 +39,12 @@ struct packet {
 	unsigned char data[];
 };
 
+/* What one costs in the output queue: of a small event most is not the event. */
+static size_t packet_cost(size_t len)
+{
+	return sizeof(struct packet) + len;
+}
+
 static void packet_free(struct packet *packet)
 {
 	fd_close_many(packet->fds, packet->num_fds);
@@ -52,11 +58,11 @@ static size_t queue_max(const struct client_conn *conn)
 	size_t frames = (size_t)limits->max_consumers * VIRTIO_BUFSHARE_MAX_FRAMES;
 
 	/* A holder can be told twice: its buffer was destroyed, then its guest was reset. */
-	return WATCH_QUEUE_MAX + (size_t)2 * BUFSHARE_MSG_MAX +
+	return WATCH_QUEUE_MAX + 2 * packet_cost(BUFSHARE_MSG_MAX) +
 	       (limits->max_holds + frames) * 2 *
-		       sizeof(struct bufshare_msg_event_buffer_removed) +
-	       limits->max_consumers * sizeof(struct bufshare_msg_event_stream_ended) +
-	       frames * sizeof(struct bufshare_msg_event_frame);
+		       packet_cost(sizeof(struct bufshare_msg_event_buffer_removed)) +
+	       limits->max_consumers * packet_cost(sizeof(struct bufshare_msg_event_stream_ended)) +
+	       frames * packet_cost(sizeof(struct bufshare_msg_event_frame));
 }
 
 static void on_end(struct loop_deferred *deferred)
@@ -97,7 +103,7 @@ static void update_interest(struct client_conn *conn)
 	if (conn->dead)
 		return;
 	if (conn->head != NULL)
-		events = EPOLLOUT;
+		events = conn->stalled ? 0 : EPOLLOUT;
 	else if (!conn->closing)
 		events = EPOLLIN;
 	if (events != conn->source.events && loop_modify(&conn->source, events) < 0)
@@ -145,6 +151,17 @@ static void send_failed(struct client_conn *conn, int error)
 		client_conn_fail(conn, strerror(-error));
 }
 
+/*
+ * Too many descriptors are on their way between sockets, which the kernel counts for all of
+ * a user's processes (unix(7), ETOOMANYREFS): not this client's doing.  Its socket can be
+ * written to, so nothing but time says when to go on.
+ */
+static void stall(struct client_conn *conn)
+{
+	conn->stalled = true;
+	client_server_retry_later(conn->server);
+}
+
 /* @fds are owned by this function. */
 static void conn_send(struct client_conn *conn, const void *data, size_t len, int *fds,
 		      uint32_t num_fds)
@@ -158,18 +175,18 @@ static void conn_send(struct client_conn *conn, const void *data, size_t len, in
 	}
 	if (conn->head == NULL)
 		error = send_packet(conn, data, len, fds, num_fds);
-	if (error != -EAGAIN) {
+	if (error != -EAGAIN && error != -ETOOMANYREFS) {
 		fd_close_many(fds, num_fds);
 		if (error < 0)
 			send_failed(conn, error);
 		return;
 	}
-	if (conn->queued + len > queue_max(conn)) {
+	if (conn->queued + packet_cost(len) > queue_max(conn)) {
 		fd_close_many(fds, num_fds);
 		client_conn_fail(conn, "it does not read what it is sent");
 		return;
 	}
-	packet = malloc(sizeof(*packet) + len);
+	packet = malloc(packet_cost(len));
 	if (packet == NULL) {
 		fd_close_many(fds, num_fds);
 		client_conn_fail(conn, "the daemon is out of memory");
@@ -183,7 +200,9 @@ static void conn_send(struct client_conn *conn, const void *data, size_t len, in
 	memcpy(packet->data, data, len);
 	*conn->tail = packet;
 	conn->tail = &packet->next;
-	conn->queued += len;
+	conn->queued += packet_cost(len);
+	if (error == -ETOOMANYREFS)
+		stall(conn);
 	update_interest(conn);
 }
 
@@ -196,6 +215,10 @@ static void conn_flush(struct client_conn *conn)
 
 		if (error == -EAGAIN)
 			break;
+		if (error == -ETOOMANYREFS) {
+			stall(conn);
+			break;
+		}
 		if (error < 0) {
 			send_failed(conn, error);
 			return;
@@ -203,7 +226,7 @@ static void conn_flush(struct client_conn *conn)
 		conn->head = packet->next;
 		if (conn->head == NULL)
 			conn->tail = &conn->head;
-		conn->queued -= packet->len;
+		conn->queued -= packet_cost(packet->len);
 		packet_free(packet);
 	}
 	if (conn->head == NULL && conn->lost_events) {
@@ -215,6 +238,14 @@ static void conn_flush(struct client_conn *conn)
 	if (conn->head == NULL && conn->closing)
 		conn_end(conn);
 	update_interest(conn);
+}
+
+void client_conn_retry(struct client_conn *conn)
+{
+	if (!conn->stalled || conn->dead)
+		return;
+	conn->stalled = false;
+	conn_flush(conn);
 }
 
 void client_conn_reply(struct client_conn *conn, void *msg, size_t len, int *fds, uint32_t num_fds)
@@ -266,7 +297,7 @@ void client_conn_event(struct client_conn *conn, uint32_t type, void *msg, size_
 
 void client_conn_watch_event(struct client_conn *conn, uint32_t type, void *msg, size_t len)
 {
-	if (conn->queued + len > WATCH_QUEUE_MAX)
+	if (conn->queued + packet_cost(len) > WATCH_QUEUE_MAX)
 		conn->lost_events = true;
 	/* After the first that is lost all are, up to the RESYNC: no gaps in between. */
 	if (!conn->lost_events)

@@ -40,7 +40,8 @@ struct client_conn {
 	struct peer *peer;		       /* owned; NULL before HELLO */
 
 	struct packet *head, **tail;
-	size_t queued;	     /* bytes in the output queue */
+	size_t queued;	     /* bytes of memory in the output queue */
+	bool stalled;	     /* waits for client_conn_retry(), not for its socket */
 	bool lost_events;    /* watch events are dropped until RESYNC is queued */
 	bool closing;	     /* ends when the output queue is empty */
 	bool dead;	     /* failed; freed after this round */
@@ -56,6 +57,9 @@ int client_conn_create(struct client_server *server, int fd, pid_t pid,
 		       const struct client_policy *policy);
 /* At once; only outside of calls from the core. */
 void client_conn_destroy(struct client_conn *conn);
+
+/* Sends on if the connection is stalled. */
+void client_conn_retry(struct client_conn *conn);
 
 /*
  * Ends the connection after this round, with a log line that gives @reason.  Nothing

@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "core/core.h"
 #include "host-clients/server_private.h"
@@ -20,10 +24,14 @@
  */
 #define MAX_STRANGERS 8
 
+#define RETRY_MS 50
+
 struct client_server {
 	struct loop *loop;
 	struct core *core;
 	struct listener listener;
+	struct loop_source retry;
+	int retry_fd;	/* owned: a timer */
 	int udmabuf_fd; /* owned; -1: none */
 	struct client_trust *trust;
 	size_t num_trust;
@@ -71,6 +79,26 @@ void client_server_device_stats(struct client_server *server,
 void *client_server_scratch(struct client_server *server)
 {
 	return server->scratch;
+}
+
+static void on_retry(struct loop_source *source, uint32_t events)
+{
+	struct client_server *server =
+		(struct client_server *)((char *)source - offsetof(struct client_server, retry));
+	uint64_t expired;
+
+	(void)events;
+	if (read(server->retry_fd, &expired, sizeof(expired)) != sizeof(expired))
+		return;
+	for (struct client_conn *conn = server->conns; conn != NULL; conn = conn->next)
+		client_conn_retry(conn);
+}
+
+void client_server_retry_later(struct client_server *server)
+{
+	const struct itimerspec once = { .it_value.tv_nsec = RETRY_MS * 1000000L };
+
+	(void)timerfd_settime(server->retry_fd, 0, &once, NULL); /* it cannot fail */
 }
 
 void client_server_link(struct client_server *server, struct client_conn *conn)
@@ -196,6 +224,7 @@ int client_server_create(struct loop *loop, struct core *core,
 	log_peer_init(&server->log, "clients");
 	listener_init(&server->listener, loop, &server->log, on_connection);
 	server->listener.fd = listen_fd;
+	server->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	server->udmabuf_fd = udmabuf[0] != '\0' ? udmabuf_open(udmabuf) : -1;
 
 	if (options->num_trust > 0) {
@@ -205,7 +234,11 @@ int client_server_create(struct loop *loop, struct core *core,
 		memcpy(server->trust, options->trust, options->num_trust * sizeof(*server->trust));
 		server->num_trust = options->num_trust;
 	}
-	error = start_listening(server, options);
+	error = server->retry_fd < 0 ? -EMFILE
+				     : loop_add(loop, &server->retry, server->retry_fd, EPOLLIN,
+						on_retry);
+	if (error == 0)
+		error = start_listening(server, options);
 	if (error < 0)
 		goto fail;
 	if (server->udmabuf_fd < 0 && udmabuf[0] != '\0')
@@ -230,6 +263,8 @@ void client_server_destroy(struct client_server *server)
 	while (server->conns != NULL)
 		client_conn_destroy(server->conns);
 	listener_finish(&server->listener);
+	loop_remove(&server->retry);
+	fd_close(&server->retry_fd);
 	if (server->udmabuf_fd >= 0)
 		fd_close(&server->udmabuf_fd);
 	free(server->trust);

@@ -20,6 +20,9 @@ void client_server_device_stats(struct client_server *server,
 /* BUFSHARE_MSG_MAX bytes in which a handler builds its reply. */
 void *client_server_scratch(struct client_server *server);
 
+/* client_conn_retry() is called for every connection, in a moment. */
+void client_server_retry_later(struct client_server *server);
+
 void client_server_link(struct client_server *server, struct client_conn *conn);
 void client_server_unlink(struct client_conn *conn);
 

@@ -150,6 +150,21 @@ uint32_t guest_destroy_buffer(struct fixture *f, const uint8_t uuid[UUID_SIZE])
 	return destroy.users;
 }
 
+static void do_users(struct fixture *f, void *arg)
+{
+	struct destroy *query = arg;
+
+	query->users = buffer_users(buffer_find_owned(f->guest, query->uuid));
+}
+
+uint32_t guest_users(struct fixture *f, const uint8_t uuid[UUID_SIZE])
+{
+	struct destroy query = { .uuid = uuid };
+
+	fixture_call(f, do_users, &query);
+	return query.users;
+}
+
 struct make_stream {
 	const char *name;
 	uint32_t id;

@@ -71,6 +71,8 @@ void guest_make_picture(struct fixture *f, const struct virtio_bufshare_desc *de
 			uint8_t ret_uuid[UUID_SIZE]);
 /* Returns the number of users. */
 uint32_t guest_destroy_buffer(struct fixture *f, const uint8_t uuid[UUID_SIZE]);
+/* Of a buffer that is not destroyed. */
+uint32_t guest_users(struct fixture *f, const uint8_t uuid[UUID_SIZE]);
 uint32_t guest_make_stream(struct fixture *f, const char *name);
 void guest_end_stream(struct fixture *f, uint32_t id);
 int guest_publish(struct fixture *f, uint32_t id, const uint8_t uuid[UUID_SIZE], uint64_t sequence);
