@@ -17,8 +17,10 @@ struct guest_socket {
 	struct core *core;
 	struct core_limits limits;
 	struct device_stats *stats;
+	bool (*is_admin)(void *arg, uid_t uid);
 	void (*finished)(void *arg);
 	void *arg;
+	bool warned;
 
 	struct listener listener; /* its fd is -1: the one connection was given */
 	struct device *device;	  /* owned; NULL: nobody is connected */
@@ -40,6 +42,22 @@ static void device_ended(void *arg, int error)
 	loop_defer(guest->loop, &guest->cleanup);
 }
 
+/* A VMM that was taken over can do all that its user can: once is enough to say so. */
+static void check_user(struct guest_socket *guest, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (guest->warned || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    cred.uid == 0 || !guest->is_admin(guest->arg, cred.uid))
+		return;
+	guest->warned = true;
+	log_peer(&guest->log, LOG_LEVEL_WARNING,
+		 "the VMM runs as uid %u, which may have every VM's buffers at the client socket: "
+		 "run it as another user, or name who may with --admin=uid=N",
+		 (unsigned int)cred.uid);
+}
+
 static int connected(struct guest_socket *guest, int fd)
 {
 	struct device_options options = {
@@ -50,8 +68,10 @@ static int connected(struct guest_socket *guest, int fd)
 		.ended = device_ended,
 		.arg = guest,
 	};
-	int ret = device_create(guest->loop, guest->core, fd, &options, &guest->device);
+	int ret;
 
+	check_user(guest, fd);
+	ret = device_create(guest->loop, guest->core, fd, &options, &guest->device);
 	if (ret < 0) {
 		log_peer(&guest->log, LOG_LEVEL_ERROR, "cannot serve the VM: %s", strerror(-ret));
 		return ret;
@@ -124,6 +144,7 @@ int guest_socket_create(struct loop *loop, struct core *core,
 	guest->core = core;
 	guest->limits = *options->limits;
 	guest->stats = options->stats;
+	guest->is_admin = options->is_admin;
 	guest->finished = options->finished;
 	guest->arg = options->arg;
 	guest->cleanup.fn = cleanup;

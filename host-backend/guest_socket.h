@@ -6,6 +6,9 @@
 #ifndef GUEST_SOCKET_H
 #define GUEST_SOCKET_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "core.h"
 #include "device.h"
 
@@ -18,6 +21,8 @@ struct guest_socket_options {
 	int fd;		   /* an AF_UNIX stream socket, listening or connected; owned */
 	const struct core_limits *limits; /* copied */
 	struct device_stats *stats;	  /* borrowed */
+	/* Whether a program of @uid may have every guest's buffers. */
+	bool (*is_admin)(void *arg, uid_t uid);
 	/* A socket that came connected has ended: nobody can connect any more. */
 	void (*finished)(void *arg);
 	void *arg;

@@ -103,6 +103,13 @@ static void device_stats(void *arg, struct client_device_stats *ret_stats)
 	};
 }
 
+static bool is_admin(void *arg, uid_t uid)
+{
+	const struct daemon *daemon = arg;
+
+	return daemon->clients && client_server_is_admin(daemon->clients, uid);
+}
+
 static void guest_finished(void *arg)
 {
 	struct daemon *daemon = arg;
@@ -126,6 +133,7 @@ static int open_guests(struct daemon *daemon, const struct options *options)
 			.fd = options->guests[i].fd,
 			.limits = &options->limits,
 			.stats = &daemon->stats,
+			.is_admin = is_admin,
 			.finished = guest_finished,
 			.arg = daemon,
 		};
@@ -145,6 +153,8 @@ static int open_clients(struct daemon *daemon, const struct options *options)
 	if (!options->client_path)
 		return 0;
 	server.path = options->client_path;
+	server.admins = options->admins;
+	server.num_admins = options->num_admins;
 	server.trust = options->trust;
 	server.num_trust = options->num_trust;
 	server.max_clients = options->max_clients;
@@ -199,10 +209,11 @@ static int run(struct daemon *daemon, const struct options *options)
 	ret = open_transport(options);
 	if (ret < 0)
 		return ret;
-	ret = open_guests(daemon, options);
+	/* Clients first: a VM that connects is asked whether its user is an administrator. */
+	ret = open_clients(daemon, options);
 	if (ret < 0)
 		return ret;
-	ret = open_clients(daemon, options);
+	ret = open_guests(daemon, options);
 	if (ret < 0)
 		return ret;
 	ret = tell_ready(options->ready_fd);

@@ -23,6 +23,7 @@ enum {
 	OPT_SOCKET_PATH = 256,
 	OPT_FD,
 	OPT_CLIENT_SOCKET,
+	OPT_ADMIN,
 	OPT_TRUST,
 	OPT_MAX_RAM,
 	OPT_MAX_BYTES,
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
 	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "client-socket", required_argument, NULL, OPT_CLIENT_SOCKET },
+	{ "admin", required_argument, NULL, OPT_ADMIN },
 	{ "trust", required_argument, NULL, OPT_TRUST },
 	{ "max-ram", required_argument, NULL, OPT_MAX_RAM },
 	{ "max-bytes", required_argument, NULL, OPT_MAX_BYTES },
@@ -71,6 +73,8 @@ void options_print_help(void)
 	       "  --socket-path=NAME=PATH  serve the VM called NAME on a socket at PATH\n"
 	       "  --fd=NAME=N              the same on a listening or connected socket\n"
 	       "  --client-socket=PATH     serve host programs on a socket at PATH\n"
+	       "  --admin=uid=N            programs of root, and of user N instead of the daemon's\n"
+	       "                           own, may have any VM's buffers\n"
 	       "  --trust=uid=N[:rw]       programs of user N may be given a VM's whole memory,\n"
 	       "                           to read; with :rw also to write\n"
 	       "\n"
@@ -204,6 +208,26 @@ static int add_guest(struct options *options, const char *option, const char *ar
 	return 0;
 }
 
+static int add_admin(struct options *options, const char *arg)
+{
+	uint64_t uid;
+	uid_t *all;
+	int ret;
+
+	if (strncmp(arg, "uid=", 4) != 0)
+		return complain("admin", arg, "uid=N is expected");
+	/* (uid_t)-1 is no user (chown(2)). */
+	ret = parse_number("admin", arg, arg + 4, 0, UINT32_MAX - 1, false, &uid);
+	if (ret < 0)
+		return ret;
+	all = reallocarray(options->admins, options->num_admins + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	all[options->num_admins++] = (uid_t)uid;
+	options->admins = all;
+	return 0;
+}
+
 static int add_trust(struct options *options, const char *arg)
 {
 	struct client_trust trust = { 0 }, *all;
@@ -221,7 +245,6 @@ static int add_trust(struct options *options, const char *arg)
 	if (len >= sizeof(number) || (colon && strcmp(colon, ":rw") != 0))
 		return complain("trust", arg, "uid=N or uid=N:rw is expected");
 	memcpy(number, text, len);
-	/* (uid_t)-1 is no user (chown(2)). */
 	ret = parse_number("trust", arg, number, 0, UINT32_MAX - 1, false, &uid);
 	if (ret < 0)
 		return ret;
@@ -248,6 +271,8 @@ static int parse_one(struct options *options, int opt, const char *name, const c
 			return complain(name, arg, "there is a client socket already");
 		options->client_path = arg;
 		return 0;
+	case OPT_ADMIN:
+		return add_admin(options, arg);
 	case OPT_TRUST:
 		return add_trust(options, arg);
 	case OPT_MAX_RAM:
@@ -333,7 +358,9 @@ err:
 void options_finish(struct options *options)
 {
 	free(options->guests);
+	free(options->admins);
 	free(options->trust);
 	options->guests = NULL;
+	options->admins = NULL;
 	options->trust = NULL;
 }

@@ -28,6 +28,8 @@ struct options {
 	struct guest_option *guests; /* owned */
 	size_t num_guests;
 	const char *client_path; /* of argv; NULL: none */
+	uid_t *admins; /* owned */
+	size_t num_admins;
 	struct client_trust *trust; /* owned */
 	size_t num_trust;
 	struct core_limits limits; /* of a guest */

@@ -71,8 +71,9 @@ static void handle_hello(struct client_conn *conn, const void *data)
 	}
 	if (!conn->policy.admitted) {
 		client_conn_error(conn, BUFSHARE_S_NOT_PERMITTED,
-				  "uid %u may not use this daemon: run as root, as the daemon's own "
-				  "user, or start the daemon with --trust uid=%u",
+				  "uid %u may not use this daemon: run as root, as a user named by "
+				  "--admin (the daemon's own if there is none), or start the daemon "
+				  "with --trust uid=%u",
 				  (unsigned int)conn->policy.uid, (unsigned int)conn->policy.uid);
 		conn->closing = true;
 		return;

@@ -2,14 +2,12 @@
 #include "host-clients/policy.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "bufshare_client_protocol.h"
 
-void policy_find(const struct client_trust *trust, size_t num_trust, uid_t uid, bool have_udmabuf,
-		 struct client_policy *ret_policy)
+void policy_find(const struct client_trust *trust, size_t num_trust, uid_t uid, bool admin,
+		 bool have_udmabuf, struct client_policy *ret_policy)
 {
-	bool admin = uid == 0 || uid == geteuid();
 	struct client_policy policy = { .uid = uid, .have_udmabuf = have_udmabuf };
 
 	for (size_t i = 0; i < num_trust; i++) {

@@ -2,8 +2,7 @@
 /*
  * Who may have memory, and by which way.
  *
- * The administrator's programs (uid 0 and the daemon's own) get dma-bufs over exactly
- * one buffer.  The memfd of a guest's RAM goes only to uids trusted by name, because
+ * The administrators' programs get dma-bufs over exactly one buffer.  The memfd of a guest's RAM goes only to uids trusted by name, because
  * it holds the whole guest.  A udmabuf cannot be made read-only, so a program that is
  * trusted to read only, and is not the administrator's, gets none.
  */
@@ -27,8 +26,9 @@ struct client_policy {
 	uint32_t write_paths; /* ... when BUFSHARE_ACCESS_WRITE is asked */
 };
 
-void policy_find(const struct client_trust *trust, size_t num_trust, uid_t uid, bool have_udmabuf,
-		 struct client_policy *ret_policy);
+/* @admin: whether the uid is an administrator's. */
+void policy_find(const struct client_trust *trust, size_t num_trust, uid_t uid, bool admin,
+		 bool have_udmabuf, struct client_policy *ret_policy);
 
 /*
  * The paths that are allowed out of those that the client takes.  When there is none:

@@ -33,6 +33,8 @@ struct client_server {
 	struct loop_source retry;
 	int retry_fd;	/* owned: a timer */
 	int udmabuf_fd; /* owned; -1: none */
+	uid_t *admins; /* beside uid 0 */
+	size_t num_admins;
 	struct client_trust *trust;
 	size_t num_trust;
 	uint32_t max_clients, max_clients_per_uid;
@@ -117,6 +119,15 @@ void client_server_unlink(struct client_conn *conn)
 		conn->next->link = conn->link;
 }
 
+bool client_server_is_admin(const struct client_server *server, uid_t uid)
+{
+	for (size_t i = 0; i < server->num_admins; i++) {
+		if (server->admins[i] == uid)
+			return true;
+	}
+	return uid == 0;
+}
+
 /* ---- connections ---- */
 
 /* Returns NULL when the client may have a connection, else why not. */
@@ -152,7 +163,8 @@ static void adopt(struct client_server *server, int fd)
 		fd_close(&fd);
 		return;
 	}
-	policy_find(server->trust, server->num_trust, cred.uid, server->udmabuf_fd >= 0, &policy);
+	policy_find(server->trust, server->num_trust, cred.uid,
+		    client_server_is_admin(server, cred.uid), server->udmabuf_fd >= 0, &policy);
 	why = refuse(server, &policy);
 	if (why != NULL) {
 		log_peer(&server->log, LOG_LEVEL_WARNING, "uid %u, pid %d is refused: %s",
@@ -193,6 +205,26 @@ static int start_listening(struct client_server *server, const struct client_ser
 
 /* ---- life ---- */
 
+static int copy_users(struct client_server *server, const struct client_server_options *options)
+{
+	const uid_t self = geteuid();
+	const uid_t *admins = options->num_admins > 0 ? options->admins : &self;
+
+	server->num_admins = options->num_admins > 0 ? options->num_admins : 1;
+	server->admins = calloc(server->num_admins, sizeof(*server->admins));
+	if (server->admins == NULL)
+		return -ENOMEM;
+	memcpy(server->admins, admins, server->num_admins * sizeof(*server->admins));
+	if (options->num_trust == 0)
+		return 0;
+	server->trust = calloc(options->num_trust, sizeof(*server->trust));
+	if (server->trust == NULL)
+		return -ENOMEM;
+	memcpy(server->trust, options->trust, options->num_trust * sizeof(*server->trust));
+	server->num_trust = options->num_trust;
+	return 0;
+}
+
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
 	return value != 0 ? value : fallback;
@@ -227,13 +259,9 @@ int client_server_create(struct loop *loop, struct core *core,
 	server->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	server->udmabuf_fd = udmabuf[0] != '\0' ? udmabuf_open(udmabuf) : -1;
 
-	if (options->num_trust > 0) {
-		server->trust = calloc(options->num_trust, sizeof(*server->trust));
-		if (server->trust == NULL)
-			goto fail;
-		memcpy(server->trust, options->trust, options->num_trust * sizeof(*server->trust));
-		server->num_trust = options->num_trust;
-	}
+	error = copy_users(server, options);
+	if (error < 0)
+		goto fail;
 	error = server->retry_fd < 0 ? -EMFILE
 				     : loop_add(loop, &server->retry, server->retry_fd, EPOLLIN,
 						on_retry);
@@ -267,6 +295,7 @@ void client_server_destroy(struct client_server *server)
 	fd_close(&server->retry_fd);
 	if (server->udmabuf_fd >= 0)
 		fd_close(&server->udmabuf_fd);
+	free(server->admins);
 	free(server->trust);
 	free(server);
 }

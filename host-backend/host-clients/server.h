@@ -4,8 +4,8 @@
  *
  * Speaks include/bufshare_client_protocol.h on an AF_UNIX SOCK_SEQPACKET socket and
  * turns it into calls of core/core.h.  A program is known by its uid (SO_PEERCRED):
- * uid 0 and the daemon's own are the administrator's clients; others are refused
- * unless they are trusted by name (--trust).
+ * uid 0, and those named by --admin or else the daemon's own, are administrators; others
+ * are refused unless they are trusted by name (--trust).
  */
 #ifndef HOST_CLIENTS_SERVER_H
 #define HOST_CLIENTS_SERVER_H
@@ -48,6 +48,8 @@ struct client_server_options {
 	const char *path;
 	int listen_fd; /* owned by the server from client_server_create() on; -1: none */
 
+	const uid_t *admins; /* copied; beside uid 0.  None: the daemon's own */
+	size_t num_admins;
 	const struct client_trust *trust; /* copied */
 	size_t num_trust;
 
@@ -75,6 +77,9 @@ struct client_server_options {
 int client_server_create(struct loop *loop, struct core *core,
 			 const struct client_server_options *options,
 			 struct client_server **ret_server);
+
+/* Whether programs of @uid may have every guest's buffers. */
+bool client_server_is_admin(const struct client_server *server, uid_t uid);
 
 /* Ends all connections at once: their holds and frames are given back.  NULL is fine. */
 void client_server_destroy(struct client_server *server);

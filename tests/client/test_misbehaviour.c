@@ -319,6 +319,38 @@ static void stranger_is_refused(void **state)
 	expect_alive(*state);
 }
 
+static int greets(const struct fixture *f)
+{
+	close(raw_client(f));
+	return 0;
+}
+
+/* Without any that is named, the daemon's own user is an administrator; else it is not. */
+static void administrators(void **state)
+{
+	static const uid_t named[] = { 12345, STRANGER };
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	for (size_t num = 0; num <= 2; num++) {
+		const struct client_server_options options = {
+			.listen_fd = -1,
+			.admins = named,
+			.num_admins = num,
+		};
+		struct fixture *f;
+
+		assert_int_equal(seteuid(STRANGER), 0);
+		f = fixture_start(&options);
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(as_stranger(f, num == 1 ? try_hello : greets), 0);
+		/* Root always is. */
+		expect_alive(f);
+		fixture_stop(f);
+	}
+}
+
 static int crowd(const struct fixture *f)
 {
 	int fds[40], ended = 0;
@@ -437,6 +469,7 @@ int main(void)
 		TEST(stranger_is_refused),
 		TEST(strangers_do_not_fill_it),
 		cmocka_unit_test(too_many_clients),
+		cmocka_unit_test(administrators),
 		cmocka_unit_test(trusted_to_read),
 		cmocka_unit_test(trusted_to_write),
 	};

@@ -153,6 +153,10 @@ static void test_usage_errors_name_input_and_limit(void **state)
 		{ { "--max-bytes=1Q" }, "nothing after it" },
 		{ { "--max-buffers=-1" }, "a number is expected" },
 		{ { "--max-holds=4294967296" }, "must be 1 to" },
+		{ { "--admin=0" }, "uid=N" },
+		{ { "--admin=uid=" }, "a number is expected" },
+		{ { "--admin=uid=1:rw" }, "nothing after it" },
+		{ { "--admin=uid=4294967295" }, "must be 0 to 4294967294" },
 		{ { "--trust=0" }, "uid=N" },
 		{ { "--trust=uid=0:x" }, "uid=N" },
 		{ { "--trust=uid=4294967295" }, "must be 0 to 4294967294" },
@@ -414,6 +418,62 @@ static void test_listening_fd(void **state)
 	rmdir(place.dir);
 }
 
+static void connect_as(uid_t uid, const char *path)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct vmm *vmm;
+
+		_exit(setuid(uid) < 0 || vmm_create_path(&vmm, path, NULL) < 0 ||
+		      vmm_handshake(vmm) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Whose QEMU is an administrator at the client socket is told, once; root's is not news. */
+static void test_vmm_of_an_administrator(void **state)
+{
+	char client[96];
+	struct place place;
+	struct run run;
+	const char *at;
+	int fd;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	place_make(&place);
+	assert_int_equal(chmod(place.dir, 0755), 0);
+	(void)snprintf(client, sizeof(client), "--client-socket=%s/clients", place.dir);
+	fd = bind_at(place.path, true);
+	assert_int_equal(chmod(place.path, 0777), 0);
+	for (int i = 0; i < 2; i++) {
+		const char *args[] = { "--fd=vm=9", client, "--admin=uid=12345",
+				       i ? "--admin=uid=65534" : NULL, NULL };
+
+		run_start(&run, args, fd);
+		connect_as(0, place.path);
+		connect_as(65534, place.path);
+		connect_as(65534, place.path);
+		assert_int_equal(stop(&run, SIGTERM), 0);
+		at = strstr(run.text, "uid 65534, which may have every VM's buffers");
+		if (i == 0) {
+			assert_null(at);
+		} else {
+			assert_non_null(at);
+			assert_null(strstr(at + 1, "uid 65534, which may"));
+		}
+		assert_null(strstr(run.text, "uid 0, which"));
+	}
+	close(fd);
+	assert_int_equal(unlink(place.path), 0);
+	assert_int_equal(rmdir(place.dir), 0);
+}
+
 static void test_wrong_fds(void **state)
 {
 	static const char *const args[] = { "--fd=vm=9", NULL };
@@ -450,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_path_too_long),
 		cmocka_unit_test(test_connected_fd),
 		cmocka_unit_test(test_listening_fd),
+		cmocka_unit_test(test_vmm_of_an_administrator),
 		cmocka_unit_test(test_wrong_fds),
 	};
 
