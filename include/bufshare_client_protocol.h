@@ -200,6 +200,10 @@ struct bufshare_msg_buffer_get {
 };
 
 /*
+ * NOT_FOUND after the owner destroyed the buffer, unless the client has a frame of it
+ * (EVENT_FRAME, until FRAME_RELEASE): that can still be got.  NOT_FOUND for everybody once
+ * the owner was reset or is gone.
+ *
  * Comes with hdr.num_fds file descriptors: for PATH_DMABUF the dma-buf, for
  * PATH_RAM one memfd for each fd_index of the extents.  Followed by user_len bytes
  * of user data (info.desc.user_len).  The client holds the buffer until BUFFER_PUT,
@@ -212,7 +216,11 @@ struct bufshare_msg_buffer_get_reply {
 	struct bufshare_msg_buffer_info info;
 };
 
-/* Only for a buffer that the client holds, and if it may have PATH_RAM. */
+/*
+ * Only for a buffer that the client holds, and if it may have PATH_RAM.  NOT_FOUND also
+ * once the buffer's owner was reset or is gone: the client holds it still, but where it lay
+ * is known no more.
+ */
 struct bufshare_msg_buffer_extents {
 	struct bufshare_msg_hdr hdr;
 	__u8 uuid[VIRTIO_BUFSHARE_UUID_SIZE];

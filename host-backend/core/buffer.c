@@ -4,7 +4,8 @@
  *
  * A buffer is FILLING until all extents are there, then LIVE, and DETACHED from the
  * moment its owner gives it up (or is gone) until its last user leaves.  A DETACHED
- * buffer stays in the registry for those users; nobody new can get it.
+ * buffer stays in the registry for those users.  Who has a frame of it can still get it,
+ * because a frame that arrived would be lost otherwise; nobody else can.
  */
 #include "internal.h"
 
@@ -388,13 +389,20 @@ static struct hold *find_hold(const struct peer *peer, const struct buffer *buff
 	return NULL;
 }
 
+static bool may_get(const struct buffer *buffer, const struct peer *peer)
+{
+	if (!peer_may_see(peer, buffer->owner))
+		return false;
+	return buffer->state == VIRTIO_BUFSHARE_BUFFER_LIVE ||
+	       (buffer->stream && stream_has_holder(buffer->stream, buffer, peer));
+}
+
 int buffer_get(struct peer *peer, const uint8_t uuid[UUID_SIZE], struct buffer **ret_buffer)
 {
 	struct buffer *buffer = registry_find(peer->core, uuid);
 	struct hold *hold;
 
-	if (!buffer || buffer->state != VIRTIO_BUFSHARE_BUFFER_LIVE ||
-	    !peer_may_see(peer, buffer->owner))
+	if (!buffer || !may_get(buffer, peer))
 		return -ENOENT;
 	if (buffer->owner->suspended)
 		return -EAGAIN;

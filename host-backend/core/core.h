@@ -193,8 +193,8 @@ int buffer_may_add(const struct buffer *buffer, uint32_t first, uint32_t count, 
 int buffer_add_extents(struct buffer *buffer, uint32_t first, uint32_t count,
 		       const struct extent *extents, uint32_t num_extents);
 /*
- * Ends the name.  *ret_users: 0, and the buffer is gone; or those who use it, and
- * the owner's buffer_idle() follows.
+ * Ends the name, but for those who have a frame of the buffer.  *ret_users: 0, and the
+ * buffer is gone; or those who use it, and the owner's buffer_idle() follows.
  */
 void buffer_destroy(struct buffer *buffer, uint32_t *ret_users);
 
@@ -202,9 +202,10 @@ void buffer_destroy(struct buffer *buffer, uint32_t *ret_users);
 struct buffer *buffer_find_owned(struct peer *owner, const uint8_t uuid[UUID_SIZE]);
 
 /*
- * Takes a hold on a live buffer that @peer may see, for each call one.
- * -ENOENT: unknown, dead, not live or not for this peer; -EAGAIN: the owner is
- * suspended; -EDQUOT: max_holds.
+ * Takes a hold on a buffer that @peer may see, for each call one.  The buffer is live, or
+ * @peer has a frame of it that was in flight when the owner destroyed it.
+ * -ENOENT: unknown, dead, not for this peer, or its owner has reset or is gone; -EAGAIN:
+ * the owner is suspended; -EDQUOT: max_holds.
  */
 int buffer_get(struct peer *peer, const uint8_t uuid[UUID_SIZE], struct buffer **ret_buffer);
 /* Gives one hold back.  -ENOENT: @peer has none on such a buffer. */
@@ -250,7 +251,8 @@ void buffer_walk(struct peer *peer, uint64_t *cursor,
 
 /*
  * @name: [A-Za-z0-9._-]+, at most LABEL_SIZE - 1.  -EINVAL: name or max_frames;
- * -EEXIST: the owner has one of that name; -EDQUOT.
+ * -EEXIST: the owner has one of that name; -EDQUOT: max_streams, or the owner made 2^32
+ * streams since it last was reset, and there is no number left.
  */
 int stream_create(struct peer *owner, const char *name, uint32_t max_frames,
 		  struct stream **ret_stream);
@@ -260,7 +262,7 @@ int stream_create(struct peer *owner, const char *name, uint32_t max_frames,
  */
 void stream_destroy(struct stream *stream);
 struct stream *stream_find_owned(struct peer *owner, uint32_t id);
-uint32_t stream_id(const struct stream *stream); /* unique for the owner, not 0 */
+uint32_t stream_id(const struct stream *stream); /* not 0; one stream's of the owner up to its reset */
 const char *stream_name(const struct stream *stream);
 const char *stream_owner_label(const struct stream *stream);
 uint32_t stream_listeners(const struct stream *stream);

@@ -91,6 +91,7 @@ void peer_reset(struct peer *peer)
 
 	peer->ops = &silent;
 	take_all(peer, REMOVED_RESET);
+	peer->last_stream_id = 0;
 	peer->ops = ops;
 }
 

@@ -36,15 +36,6 @@ struct stream *stream_find_owned(struct peer *owner, uint32_t id)
 	return NULL;
 }
 
-/* Numbers go up and come again only after 2^32 streams, so that late ones are noticed. */
-static uint32_t new_stream_id(struct peer *owner)
-{
-	do
-		owner->last_stream_id++;
-	while (!owner->last_stream_id || stream_find_owned(owner, owner->last_stream_id));
-	return owner->last_stream_id;
-}
-
 static uint32_t new_consumer_id(struct peer *peer)
 {
 	do
@@ -86,7 +77,8 @@ int stream_create(struct peer *owner, const char *name, uint32_t max_frames,
 		return -EINVAL;
 	if (find_by_name(owner, name))
 		return -EEXIST;
-	if (owner->num_streams >= owner->limits.max_streams)
+	/* No number comes again before a reset: what is late must not meet another stream. */
+	if (owner->num_streams >= owner->limits.max_streams || owner->last_stream_id == UINT32_MAX)
 		return -EDQUOT;
 
 	stream = calloc(1, sizeof(*stream) + max_frames * sizeof(stream->frames[0]));
@@ -101,7 +93,7 @@ int stream_create(struct peer *owner, const char *name, uint32_t max_frames,
 	stream->max_frames = max_frames;
 	memcpy(stream->name, name, strlen(name) + 1);
 	list_init(&stream->consumers);
-	stream->id = new_stream_id(owner);
+	stream->id = ++owner->last_stream_id;
 	stream->owner = owner;
 	list_append(&owner->streams, &stream->owner_link);
 	owner->num_streams++;

@@ -312,6 +312,15 @@ static void do_destroy(struct model *m)
 		b->exists = false;
 }
 
+static bool has_frame(const struct model *m, const struct m_buffer *b, int c)
+{
+	bool has = false;
+
+	for (int i = 0; i < CONSUMERS; i++)
+		has |= b->with[i] && m->consumers[i].client == c;
+	return has;
+}
+
 static void do_get(struct model *m)
 {
 	struct m_buffer *b = &m->buffers[pick(BUFFERS)];
@@ -322,7 +331,8 @@ static void do_get(struct model *m)
 	for (int i = 0; i < BUFFERS; i++)
 		held += m->buffers[i].exists ? m->buffers[i].holds[c] : 0;
 	/* A name that never was, or that is dead, is asked for as well. */
-	if (!b->exists || b->state != VIRTIO_BUFSHARE_BUFFER_LIVE)
+	if (!b->exists || b->owner < 0 ||
+	    (b->state != VIRTIO_BUFSHARE_BUFFER_LIVE && !has_frame(m, b, c)))
 		expected = -ENOENT;
 	else if (m->suspended[b->owner])
 		expected = -EAGAIN;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "internal.h" /* nobody makes 2^32 streams to see the numbers end */
+
 static void test_creation_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -42,6 +44,26 @@ static void test_ids(void **state)
 	stream_destroy(x);
 	assert_null(stream_find_owned(f->a.peer, id));
 	assert_int_not_equal(stream_id(make_stream(&f->a, "x", 1)), id);
+}
+
+/* The number of one that is gone means nothing until the guest starts anew. */
+static void test_ids_are_used_up(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = make_stream(&f->a, "x", 1);
+
+	stream_destroy(s);
+	f->a.peer->last_stream_id = UINT32_MAX - 1;
+	s = make_stream(&f->a, "last", 1);
+	assert_int_equal(stream_id(s), UINT32_MAX);
+	assert_int_equal(stream_create(f->a.peer, "more", 1, &s), -EDQUOT);
+	stream_destroy(s);
+	assert_int_equal(stream_create(f->a.peer, "more", 1, &s), -EDQUOT);
+	assert_int_equal(stats_of(f).streams, 0);
+	/* Others are not concerned, and a reset begins again. */
+	make_stream(&f->b, "x", 1);
+	peer_reset(f->a.peer);
+	assert_int_equal(stream_id(make_stream(&f->a, "more", 1)), 1);
 }
 
 static void test_without_consumer_released_at_once(void **state)
@@ -152,8 +174,9 @@ static void test_buffer_destroyed_in_flight(void **state)
 	struct stream *s = make_stream(&f->a, "s", 2);
 	struct buffer *buffer = make_buffer(f, &f->a, 0, 1);
 	struct consumer *c = join(&f->c, &f->a, "s");
+	struct buffer *got;
 	uint8_t uuid[UUID_SIZE];
-	uint32_t users;
+	uint32_t users, num;
 
 	copy_uuid(uuid, buffer);
 	assert_int_equal(publish(s, buffer, 1), 0);
@@ -161,11 +184,46 @@ static void test_buffer_destroyed_in_flight(void **state)
 	assert_int_equal(users, 1);
 	expect_told(&f->c, TOLD_FRAME);
 	assert_int_equal(expect_told(&f->c, TOLD_REMOVED)->number, REMOVED_DESTROYED);
+	/* Who has the frame can look at it; nobody else can. */
+	assert_int_equal(buffer_get(f->d.peer, uuid, &got), -ENOENT);
+	peer_set_suspended(f->a.peer, true);
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), -EAGAIN);
+	peer_set_suspended(f->a.peer, false);
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), 0);
+	assert_ptr_equal(got, buffer);
+	(void)buffer_extents(got, &num);
+	assert_int_equal(num, 1);
 	assert_int_equal(consumer_release(c, 1), 0);
 	expect_told(&f->a, TOLD_LISTENERS);
 	assert_memory_equal(expect_told(&f->a, TOLD_RELEASED)->uuid, uuid, UUID_SIZE);
+	expect_quiet(&f->a);
+	/* A hold is no frame. */
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), -ENOENT);
+	assert_int_equal(buffer_put(f->c.peer, uuid), 0);
 	assert_memory_equal(expect_told(&f->a, TOLD_IDLE)->uuid, uuid, UUID_SIZE);
 	expect_quiet(&f->a);
+}
+
+/* A program of the guest that publishes its last frame and exits. */
+static void test_stream_and_buffer_destroyed_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = make_stream(&f->a, "s", 2);
+	struct buffer *buffer = make_buffer(f, &f->a, 0, 1), *got;
+	uint8_t uuid[UUID_SIZE];
+	uint32_t users;
+
+	copy_uuid(uuid, buffer);
+	join(&f->c, &f->a, "s");
+	assert_int_equal(publish(s, buffer, 1), 0);
+	stream_destroy(s);
+	buffer_destroy(buffer, &users);
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), 0);
+	assert_ptr_equal(got, buffer);
+	assert_int_equal(buffer_get(f->d.peer, uuid, &got), -ENOENT);
+	/* The pages are the guest's again. */
+	peer_reset(f->a.peer);
+	assert_int_equal(buffer_get(f->c.peer, uuid, &got), -ENOENT);
 }
 
 static void test_who_released_is_no_holder(void **state)
@@ -344,12 +402,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_creation_errors),
 		TEST(test_ids),
+		TEST(test_ids_are_used_up),
 		TEST(test_without_consumer_released_at_once),
 		TEST(test_frames_in_order_to_all),
 		TEST(test_in_flight_is_ascending),
 		TEST(test_publish_errors),
 		TEST(test_max_frames),
 		TEST(test_buffer_destroyed_in_flight),
+		TEST(test_stream_and_buffer_destroyed_in_flight),
 		TEST(test_who_released_is_no_holder),
 		TEST(test_stream_destroyed_in_flight),
 		TEST(test_consumer_gone_with_frames),
