@@ -29,6 +29,9 @@ struct common {
 };
 extern const struct argp_child common_argp[];
 
+/* Parses a verb's command line that has no options of its own. */
+void cmd_parse_common(int argc, char **argv, const char *doc, struct common *common);
+
 /* Opens the node or the socket; NULL after having said why not. */
 struct bufshare *cmd_open(const struct common *common);
 
@@ -38,6 +41,8 @@ int cmd_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints and frees; a whole document or, with @line, one on a line of its own. */
 void cmd_print_json(struct json_object *json, bool line);
+/* Writes out what was printed; -EIO, without words, when it or something before it failed. */
+int cmd_flush(void);
 
 struct json_object *json_uuid(const uint8_t uuid[BUFSHARE_UUID_SIZE]);
 struct json_object *json_hex(const void *data, size_t len);
@@ -61,8 +66,13 @@ int parse_hex(const char *text, uint8_t **ret_data, size_t *ret_len);
 /* Four characters, e.g. YUYV. */
 int parse_fourcc(const char *text, uint32_t *ret_fourcc);
 
-/* SIGINT and SIGTERM become readable here; owned by the caller; a negative errno. */
+/*
+ * SIGINT and SIGTERM no longer end the program, but become readable here and stay so; owned by
+ * the caller; a negative errno.
+ */
 int cmd_signalfd(void);
+/* For each round of a loop that may always find something to do: 0, or -EINTR: a signal. */
+int cmd_interrupted(int signal_fd);
 /* Like poll(2) on the handle and @signal_fd: 1: events, 0: the time is over, -EINTR: a signal. */
 int cmd_wait(struct bufshare *handle, int signal_fd, int milliseconds);
 

@@ -187,6 +187,10 @@ static void note_buffer(struct capture *cap, const struct mapped *mapped)
 						       BUFSHARE_VIA_DMABUF
 					       ? "dma-buf"
 					       : "ram"));
+	if (mapped->info->user_len != 0)
+		json_object_object_add(json, "user_data",
+				       json_hex(bufshare_buffer_get_user_data(mapped->buffer),
+						mapped->info->user_len));
 	if (cap->options->extents) {
 		int error = bufshare_get_extents(cap->handle, mapped->info->uuid, &ranges, &num);
 
@@ -243,6 +247,11 @@ static int write_file(struct capture *cap, const struct mapped *mapped, const ch
 	if (error < 0)
 		return cmd_say("the buffer is no picture that can become a PNG (use --format=raw)"),
 		       error;
+	if (!cap->options->raw && (image->width > PICTURE_PNG_MAX || image->height > PICTURE_PNG_MAX))
+		return cmd_say("a picture of %ux%u cannot become a PNG: %u is the limit (use "
+			       "--format=raw)",
+			       image->width, image->height, PICTURE_PNG_MAX),
+		       -EFBIG;
 	error = bufshare_buffer_begin(mapped->buffer, BUFSHARE_ACCESS_READ);
 	if (error < 0)
 		return cmd_fail(cap->handle, error, "capture"), error;
@@ -362,8 +371,12 @@ static int on_frame(struct capture *cap, const struct bufshare_ev *event)
 static int step(struct capture *cap, struct bufshare_ev *ret_event)
 {
 	for (;;) {
-		int error = bufshare_next_event(cap->handle, ret_event);
+		/* First: with a producer that is ahead there is always an event. */
+		int error = cmd_interrupted(cap->signal_fd);
 
+		if (error < 0)
+			return error;
+		error = bufshare_next_event(cap->handle, ret_event);
 		if (error == 0)
 			return 0;
 		if (error != -EAGAIN)
@@ -530,19 +543,21 @@ static void report(struct capture *cap)
 int cmd_capture(int argc, char **argv)
 {
 	struct options options = { .out = ".", .frames = 1, .every = 1, .timeout = 60 };
-	struct capture cap = { .options = &options };
+	struct capture cap = { .options = &options, .signal_fd = -1 };
 	int error;
 
 	(void)argp_parse(&parser, argc, argv, 0, NULL, &options);
 	if (mkdir(options.out, 0777) < 0 && errno != EEXIST)
 		return cmd_say("%s: %s", options.out, strerror(errno));
-	cap.signal_fd = cmd_signalfd();
-	if (cap.signal_fd < 0)
-		return cmd_say("signalfd: %s", strerror(-cap.signal_fd));
 	cap.handle = cmd_open(&options.common);
-	if (cap.handle == NULL) {
-		close(cap.signal_fd);
+	if (cap.handle == NULL)
 		return EXIT_FAILURE;
+	/* A single buffer leaves no report: there a signal may end the program at once. */
+	if (!options.single)
+		cap.signal_fd = cmd_signalfd();
+	if (!options.single && cap.signal_fd < 0) {
+		bufshare_close(cap.handle);
+		return cmd_say("signalfd: %s", strerror(-cap.signal_fd));
 	}
 	cap.files = json_object_new_array();
 	cap.seen = json_object_new_array();
@@ -558,6 +573,7 @@ int cmd_capture(int argc, char **argv)
 	json_object_put(cap.seen);
 	free(cap.latencies);
 	bufshare_close(cap.handle);
-	close(cap.signal_fd);
+	if (cap.signal_fd >= 0)
+		close(cap.signal_fd);
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

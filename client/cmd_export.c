@@ -16,6 +16,8 @@
 #include "alloc.h"
 #include "cmd.h"
 
+#define PEEK_MAX (1u << 20) /* bytes */
+
 struct options {
 	struct common common;
 	const char *heap; /* NULL: udmabuf */
@@ -79,7 +81,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->heap = NULL;
 		return 0;
 	case 's':
-		if (parse_number(arg, &options->size) < 0 || options->size == 0)
+		if (parse_number(arg, &options->size) < 0 || options->size == 0 ||
+		    options->size > INT64_MAX)
 			argp_error(state, "not a size: %s", arg);
 		return 0;
 	case 'w':
@@ -96,6 +99,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->input = arg;
 		return 0;
 	case 'u':
+		if (strlen(arg) > BUFSHARE_MAX_USER_LEN)
+			argp_error(state, "%zu bytes of user data, the limit is %d", strlen(arg),
+				   BUFSHARE_MAX_USER_LEN);
 		options->user = arg;
 		return 0;
 	case 'm':
@@ -107,13 +113,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'p':
 		if (parse_pair(arg, &options->peek_offset, &rest) < 0 ||
-		    parse_number(rest, &options->peek_len) < 0 || options->peek_len == 0)
-			argp_error(state, "not OFFSET:LENGTH: %s", arg);
+		    parse_number(rest, &options->peek_len) < 0 || options->peek_len == 0 ||
+		    options->peek_len > PEEK_MAX)
+			argp_error(state, "not OFFSET:LENGTH with a length between 1 and 1M");
 		return 0;
 	case 't':
 		if (parse_number(arg, &options->seconds) < 0 || options->seconds == 0 ||
 		    options->seconds > 86400)
 			argp_error(state, "not a number between 1 and 86400: %s", arg);
+		return 0;
+	case ARGP_KEY_END:
+		if ((options->image.width != 0 || options->image.height != 0 ||
+		     options->image.fourcc != 0) &&
+		    (options->image.width == 0 || options->image.height == 0 ||
+		     options->image.fourcc == 0))
+			argp_error(state, "a picture needs --width, --height and --format");
+		if (options->size == 0 && options->image.fourcc == 0 && options->input == NULL)
+			argp_error(state, "--size, a picture or --input is needed");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -146,8 +162,7 @@ static int find_size(struct export *export, struct bufshare_image *image, int in
 		int error = bufshare_image_layout(image, &needed);
 
 		if (error < 0)
-			return cmd_say("export: a picture needs --width, --height and a known "
-				       "--format"),
+			return cmd_say("export: a picture of that --format and size is not known"),
 			       error;
 	} else if (input >= 0) {
 		off_t end = lseek(input, 0, SEEK_END);
@@ -226,7 +241,6 @@ static void print_exported(const struct options *options, const struct bufshare_
 	if (!options->common.json) {
 		bufshare_uuid_format(exported->uuid, uuid);
 		(void)printf("%s\n", uuid);
-		(void)fflush(stdout);
 		return;
 	}
 	json = json_object_new_object();
@@ -274,7 +288,7 @@ static int hold(struct export *export)
 		if (export->options->seconds != 0)
 			left = now < end ? (int)((end - now) / 1000000u) + 1 : 0;
 		error = cmd_wait(export->handle, export->signal_fd, left);
-		if (error <= 0)
+		if (error <= 0) /* cmd_wait() looks at the signals first */
 			return error == -EINTR ? 0 : error;
 		error = bufshare_next_event(export->handle, &event);
 		if (error == 0 && event.type == BUFSHARE_EV_GONE)
@@ -301,13 +315,19 @@ static int run(struct export *export, int input)
 		error = fill(export, input);
 	if (error < 0)
 		return error;
+	/* Not before: until here a signal may end the program, also while it reads its input. */
+	export->signal_fd = cmd_signalfd();
+	if (export->signal_fd < 0)
+		return cmd_say("signalfd: %s", strerror(-export->signal_fd)), export->signal_fd;
 	error = bufshare_export(export->handle, export->fd, image.fourcc != 0 ? &image : NULL,
 				options->user, options->user != NULL ? strlen(options->user) : 0,
 				&exported);
 	if (error < 0)
 		return cmd_fail(export->handle, error, "export"), error;
 	print_exported(options, &exported);
-	error = hold(export);
+	error = cmd_flush();
+	if (error == 0)
+		error = hold(export);
 	return error < 0 ? error : peek(export);
 }
 
@@ -331,8 +351,7 @@ int cmd_export(int argc, char **argv)
 
 	(void)argp_parse(&parser, argc, argv, 0, NULL, &options);
 	input = open_input(options.input);
-	export.signal_fd = cmd_signalfd();
-	if (export.signal_fd >= 0 && (options.input == NULL || input >= 0))
+	if (options.input == NULL || input >= 0)
 		export.handle = cmd_open(&options.common);
 	if (export.handle != NULL && bufshare_get_side(export.handle) != BUFSHARE_SIDE_GUEST)
 		(void)cmd_say("export: only in a guest");

@@ -5,21 +5,8 @@
 
 #include "cmd.h"
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	(void)arg;
-	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = state->input;
-		return 0;
-	}
-	return ARGP_ERR_UNKNOWN;
-}
-
-static const struct argp parser = {
-	.parser = parse,
-	.doc = "Lists the buffers and, on the host, the streams.",
-	.children = common_argp,
-};
+static const char doc[] =
+	"Lists the buffers and, on the host, the streams.";
 
 static void print_buffers(const struct bufshare_buffer_info *list, size_t num)
 {
@@ -51,7 +38,7 @@ int cmd_list(int argc, char **argv)
 	struct bufshare *handle;
 	int error;
 
-	(void)argp_parse(&parser, argc, argv, 0, NULL, &common);
+	cmd_parse_common(argc, argv, doc, &common);
 	handle = cmd_open(&common);
 	if (handle == NULL)
 		return EXIT_FAILURE;

@@ -151,8 +151,11 @@ static int take_events(struct publisher *pub)
 {
 	for (;;) {
 		struct bufshare_ev event;
-		int error = bufshare_next_event(pub->handle, &event);
+		int error = cmd_interrupted(pub->signal_fd);
 
+		if (error < 0)
+			return error;
+		error = bufshare_next_event(pub->handle, &event);
 		if (error == -EAGAIN)
 			return 0;
 		if (error < 0)
@@ -230,14 +233,24 @@ static int take_frames(struct publisher *pub)
 	while (pub->camera.num_queued > 0 && (wanted == 0 || pub->sent < wanted)) {
 		struct camera_frame frame;
 		uint64_t before = pub->sequence;
-		int error = camera_dequeue(&pub->camera, &frame);
+		int error = cmd_interrupted(pub->signal_fd);
 
+		if (error < 0)
+			return error;
+		error = camera_dequeue(&pub->camera, &frame);
 		if (error == -EAGAIN)
 			return 0;
 		if (error < 0)
 			return cmd_say("%s: VIDIOC_DQBUF: %s", pub->options->device,
 				       strerror(-error)),
 			       error;
+		if (frame.damaged) {
+			pub->dropped++;
+			error = give_back(pub, frame.index);
+			if (error < 0)
+				return error;
+			continue;
+		}
 		error = publish(pub, frame.index, frame.monotonic ? frame.timestamp : 0,
 				frame.monotonic ? BUFSHARE_FRAME_CLOCK_MONOTONIC
 						: BUFSHARE_FRAME_CLOCK_NONE);
@@ -257,7 +270,7 @@ static int take_frames(struct publisher *pub)
 static int exchange_marker(struct publisher *pub)
 {
 	struct camera_buffer *buffer;
-	uint64_t sequence;
+	uint64_t sequence, dropped = pub->dropped;
 	int error;
 
 	pub->marker_buffer = 0;
@@ -270,6 +283,10 @@ static int exchange_marker(struct publisher *pub)
 	if (error < 0)
 		return error;
 	sequence = pub->in_flight[0];
+	if (pub->dropped > dropped)
+		return cmd_say("the host has all the frames that it takes at once: there is no room "
+			       "for the marker's"),
+		       -EAGAIN;
 	if (sequence == 0)
 		return cmd_say("nobody listens for the marker"), -ENOTCONN;
 	while (error == 0 && pub->in_flight[0] == sequence) {
@@ -277,9 +294,9 @@ static int exchange_marker(struct publisher *pub)
 		if (error == 0)
 			error = take_events(pub);
 	}
-	pub->released--; /* it was none of the camera's frames */
 	if (error < 0)
 		return error;
+	pub->released--; /* it was none of the camera's frames */
 	pub->marker_seen = marker_read((uint8_t *)buffer->map + MARKER_SIZE, MARKER_HOST,
 				       pub->marker_host);
 	if (!pub->marker_seen)
@@ -448,13 +465,13 @@ int cmd_publish(int argc, char **argv)
 	int error;
 
 	(void)argp_parse(&parser, argc, argv, 0, NULL, &options);
-	pub.signal_fd = cmd_signalfd();
-	if (pub.signal_fd < 0)
-		return cmd_say("signalfd: %s", strerror(-pub.signal_fd));
 	pub.handle = cmd_open(&options.common);
-	if (pub.handle == NULL) {
-		close(pub.signal_fd);
+	if (pub.handle == NULL)
 		return EXIT_FAILURE;
+	pub.signal_fd = cmd_signalfd();
+	if (pub.signal_fd < 0) {
+		bufshare_close(pub.handle);
+		return cmd_say("signalfd: %s", strerror(-pub.signal_fd));
 	}
 	error = run(&pub);
 	bufshare_close(pub.handle);

@@ -78,8 +78,24 @@ static int find(struct bufshare *handle, const uint8_t uuid[BUFSHARE_UUID_SIZE],
 	return error;
 }
 
-static void print(const struct bufshare_buffer_info *info, const struct bufshare_range *ranges,
-		  size_t num)
+/* The user's own bytes in hex; NULL where they are not to be had: the host gets them by a hold. */
+static struct json_object *get_user_data(struct bufshare *handle,
+					 const struct bufshare_buffer_info *info)
+{
+	struct bufshare_buffer *buffer;
+	struct json_object *hex;
+
+	if (info->user_len == 0 || bufshare_get_side(handle) != BUFSHARE_SIDE_HOST ||
+	    bufshare_get(handle, info->uuid, BUFSHARE_ACCESS_READ, BUFSHARE_TAKE_ANY, &buffer) < 0)
+		return NULL;
+	hex = json_hex(bufshare_buffer_get_user_data(buffer),
+		       bufshare_buffer_get_info(buffer)->user_len);
+	(void)bufshare_put(buffer);
+	return hex;
+}
+
+static void print(const struct bufshare_buffer_info *info, struct json_object *user,
+		  const struct bufshare_range *ranges, size_t num)
 {
 	char uuid[BUFSHARE_UUID_TEXT], image[48];
 
@@ -92,6 +108,9 @@ static void print(const struct bufshare_buffer_info *info, const struct bufshare
 	for (uint32_t i = 0; i < info->image.num_planes; i++)
 		(void)printf("plane %u  offset %" PRIu64 " stride %u\n", i,
 			     info->image.planes[i].offset, info->image.planes[i].stride);
+	if (info->user_len != 0)
+		(void)printf("user     %u bytes %s\n", info->user_len,
+			     user != NULL ? json_object_get_string(user) : "");
 	for (size_t i = 0; i < num; i++)
 		(void)printf("0x%012" PRIx64 "  0x%" PRIx64 "\n", ranges[i].start, ranges[i].len);
 }
@@ -101,6 +120,7 @@ int cmd_show(int argc, char **argv)
 	struct options options = { 0 };
 	struct bufshare_buffer_info info;
 	struct bufshare_range *ranges = NULL;
+	struct json_object *user = NULL;
 	size_t num = 0;
 	struct bufshare *handle;
 	int error;
@@ -115,16 +135,21 @@ int cmd_show(int argc, char **argv)
 		if (error < 0)
 			(void)cmd_fail(handle, error, "show --extents");
 	}
+	if (error == 0)
+		user = get_user_data(handle, &info);
 	if (error == 0 && options.common.json) {
 		struct json_object *json = json_buffer(&info);
 
+		if (user != NULL)
+			json_object_object_add(json, "user_data", json_object_get(user));
 		if (options.extents)
 			json_object_object_add(json, "ranges",
 					       json_ranges(ranges, num, bufshare_get_side(handle)));
 		cmd_print_json(json, false);
 	} else if (error == 0) {
-		print(&info, ranges, num);
+		print(&info, user, ranges, num);
 	}
+	json_object_put(user);
 	free(ranges);
 	bufshare_close(handle);
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -7,21 +7,8 @@
 
 #include "cmd.h"
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	(void)arg;
-	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = state->input;
-		return 0;
-	}
-	return ARGP_ERR_UNKNOWN;
-}
-
-static const struct argp parser = {
-	.parser = parse,
-	.doc = "Prints the daemon's counters (on the host) or this machine's quotas (in a guest).",
-	.children = common_argp,
-};
+static const char doc[] =
+	"Prints the daemon's counters (on the host) or this machine's quotas (in a guest).";
 
 struct counter {
 	const char *name;
@@ -77,7 +64,7 @@ int cmd_stats(int argc, char **argv)
 	struct bufshare *handle;
 	int error;
 
-	(void)argp_parse(&parser, argc, argv, 0, NULL, &common);
+	cmd_parse_common(argc, argv, doc, &common);
 	handle = cmd_open(&common);
 	if (handle == NULL)
 		return EXIT_FAILURE;

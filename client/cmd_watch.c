@@ -6,22 +6,9 @@
 
 #include "cmd.h"
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	(void)arg;
-	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = state->input;
-		return 0;
-	}
-	return ARGP_ERR_UNKNOWN;
-}
-
-static const struct argp parser = {
-	.parser = parse,
-	.doc = "Prints a line for each buffer and stream that comes or goes, until interrupted.  "
-	       "With --json each line is a JSON object.",
-	.children = common_argp,
-};
+static const char doc[] =
+	"Prints a line for each buffer and stream that comes or goes, until interrupted.  "
+	"With --json each line is a JSON object.";
 
 static const char *event_name(uint32_t type)
 {
@@ -80,7 +67,6 @@ static void print(const struct bufshare_ev *event)
 		(void)printf("%s\n", event_name(event->type));
 		break;
 	}
-	(void)fflush(stdout);
 }
 
 int cmd_watch(int argc, char **argv)
@@ -89,26 +75,37 @@ int cmd_watch(int argc, char **argv)
 	struct bufshare *handle;
 	int signal_fd, error;
 
-	(void)argp_parse(&parser, argc, argv, 0, NULL, &common);
+	cmd_parse_common(argc, argv, doc, &common);
 	handle = cmd_open(&common);
 	if (handle == NULL)
 		return EXIT_FAILURE;
 	signal_fd = cmd_signalfd();
 	error = signal_fd < 0 ? signal_fd
 			      : bufshare_watch(handle, BUFSHARE_WATCH_BUFFERS | BUFSHARE_WATCH_STREAMS);
+	if (error < 0)
+		(void)cmd_fail(handle, error, "watch");
 	while (error >= 0) {
 		struct bufshare_ev event;
 
+		error = cmd_interrupted(signal_fd);
+		if (error < 0)
+			break;
 		error = bufshare_next_event(handle, &event);
-		if (error == -EAGAIN)
+		if (error == -EAGAIN) {
 			error = cmd_wait(handle, signal_fd, -1);
-		else if (error == 0 && common.json)
+			continue;
+		}
+		if (error < 0) {
+			(void)cmd_fail(handle, error, "watch");
+			break;
+		}
+		if (common.json)
 			print_json(&event);
-		else if (error == 0)
+		else
 			print(&event);
+		/* Said at the end, by main.c. */
+		error = cmd_flush();
 	}
-	if (error != -EINTR)
-		(void)cmd_fail(handle, error, "watch");
 	if (signal_fd >= 0)
 		close(signal_fd);
 	bufshare_close(handle);

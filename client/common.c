@@ -42,6 +42,26 @@ static const struct argp common_parser = { .options = common_options, .parser = 
 
 const struct argp_child common_argp[] = { { .argp = &common_parser }, { 0 } };
 
+static error_t parse_only_common(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
+	return 0;
+}
+
+void cmd_parse_common(int argc, char **argv, const char *doc, struct common *common)
+{
+	const struct argp parser = {
+		.parser = parse_only_common,
+		.doc = doc,
+		.children = common_argp,
+	};
+
+	(void)argp_parse(&parser, argc, argv, 0, NULL, common);
+}
+
 int cmd_say(const char *fmt, ...)
 {
 	va_list args;
@@ -65,22 +85,20 @@ struct bufshare *cmd_open(const struct common *common)
 {
 	const char *path = common->path;
 	struct bufshare *handle;
-	int error = bufshare_open(path, &handle);
+	char words[256];
+	int error = bufshare_open_explained(path, &handle, words, sizeof(words));
 
 	if (error == 0)
 		return handle;
 	if (path == NULL)
-		path = getenv("BUFSHARE");
-	if (error == -EPERM || error == -EACCES)
-		(void)cmd_say("%s: this user may not: run as root, or start the daemon with --trust "
-			      "uid=%u",
-			      path != NULL ? path : "bufshare", (unsigned int)getuid());
-	else if (path == NULL && error == -ENOENT)
+		path = secure_getenv("BUFSHARE");
+	if (path == NULL && error == -ENOENT)
 		(void)cmd_say("there is neither /dev/bufshare0 (in a guest: modprobe "
 			      "virtio_bufshare) nor /run/bufshare/client.sock (on the host: start "
 			      "vhost-user-bufshare); --connect=PATH names another one");
 	else
-		(void)cmd_say("%s: %s", path != NULL ? path : "bufshare", strerror(-error));
+		(void)cmd_say("%s: %s%s", path != NULL ? path : "open", words,
+			      error == -EACCES ? ": run as root, or as a user who may open it" : "");
 	return NULL;
 }
 
@@ -91,8 +109,12 @@ void cmd_print_json(struct json_object *json, bool line)
 	(void)puts(json_object_to_json_string_ext(
 		json, (line ? JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PRETTY) |
 			      JSON_C_TO_STRING_NOSLASHESCAPE));
-	(void)fflush(stdout);
 	json_object_put(json);
+}
+
+int cmd_flush(void)
+{
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -EIO;
 }
 
 struct json_object *json_uuid(const uint8_t uuid[BUFSHARE_UUID_SIZE])
@@ -190,6 +212,9 @@ struct json_object *json_buffer(const struct bufshare_buffer_info *info)
 	if (info->pid != 0)
 		json_object_object_add(json, "pid", json_object_new_int(info->pid));
 	json_object_object_add(json, "image", json_image(&info->image));
+	if (info->user_len != 0)
+		json_object_object_add(json, "user_data_bytes",
+				       json_object_new_int64(info->user_len));
 	return json;
 }
 
@@ -343,6 +368,13 @@ int cmd_signalfd(void)
 		return -errno;
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+int cmd_interrupted(int signal_fd)
+{
+	struct pollfd pfd = { .fd = signal_fd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) > 0 ? -EINTR : 0;
 }
 
 int cmd_wait(struct bufshare *handle, int signal_fd, int milliseconds)

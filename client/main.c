@@ -2,8 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
+
+/* Of a command line that is wrong, for main() and argp alike. */
+#define EXIT_USAGE 2
 
 struct verb {
 	const char *name;
@@ -35,13 +39,26 @@ static void usage(FILE *to)
 			  "another one.\n");
 }
 
+/* What could not be written was not done. */
+static void close_output(void)
+{
+	if (cmd_flush() < 0) {
+		(void)cmd_say("writing to the standard output failed");
+		_exit(EXIT_FAILURE);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char name[64];
 
+	argp_err_exit_status = EXIT_USAGE;
+	if (atexit(close_output) != 0)
+		return EXIT_FAILURE;
+
 	if (argc < 2) {
 		usage(stderr);
-		return 2;
+		return EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
 		usage(stdout);
@@ -60,5 +77,5 @@ int main(int argc, char **argv)
 	}
 	(void)fprintf(stderr, "bufshare: there is no verb '%s'\n", argv[1]);
 	usage(stderr);
-	return 2;
+	return EXIT_USAGE;
 }

@@ -86,14 +86,15 @@ static int set_planes(struct bufshare_image *image, const struct v4l2_pix_format
 		return error;
 	image->planes[0].stride = pix->bytesperline;
 	if (image->num_planes == 2) {
-		image->planes[1] = (struct bufshare_image_plane){ luma, pix->bytesperline };
+		image->planes[1].offset = luma;
+		image->planes[1].stride = pix->bytesperline;
 	} else if (image->num_planes == 3) {
 		uint32_t stride = pix->bytesperline / 2;
 
-		image->planes[1] = (struct bufshare_image_plane){ luma, stride };
-		image->planes[2] = (struct bufshare_image_plane){
-			luma + (uint64_t)stride * ((pix->height + 1) / 2), stride
-		};
+		image->planes[1].offset = luma;
+		image->planes[1].stride = stride;
+		image->planes[2].offset = luma + (uint64_t)stride * ((pix->height + 1) / 2);
+		image->planes[2].stride = stride;
 	}
 	return 0;
 }
@@ -263,6 +264,7 @@ int camera_dequeue(struct camera *camera, struct camera_frame *ret_frame)
 			     (uint64_t)buffer.timestamp.tv_usec * 1000u,
 		.monotonic = (buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK) ==
 			     V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
+		.damaged = (buffer.flags & V4L2_BUF_FLAG_ERROR) != 0,
 	};
 	return 0;
 }

@@ -30,6 +30,7 @@ struct camera_frame {
 	uint32_t sequence;  /* the driver's */
 	uint64_t timestamp; /* ns */
 	bool monotonic;	    /* of CLOCK_MONOTONIC; else of an unknown clock */
+	bool damaged;	    /* what is in the buffer is not to be relied on */
 };
 
 /*

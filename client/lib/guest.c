@@ -176,14 +176,18 @@ int bufshare_export(struct bufshare *handle, int fd, const struct bufshare_image
 		if (image->num_planes > BUFSHARE_MAX_PLANES)
 			return fail(handle, -EINVAL, "%u planes, the limit is %d",
 				    image->num_planes, BUFSHARE_MAX_PLANES);
+		if (!image_reserved_is_0(image))
+			return fail(handle, -EINVAL, "reserved room of the image is not 0");
 		encode_image(image, &msg.desc);
 	}
 	msg.user_len = (uint32_t)user_len;
 	error = request(handle, BUFSHARE_IOC_EXPORT, &msg, "exporting a buffer");
 	if (error < 0)
 		return error;
-	ret_exported->size = msg.size;
-	ret_exported->num_extents = msg.num_extents;
+	*ret_exported = (struct bufshare_exported){
+		.size = msg.size,
+		.num_extents = msg.num_extents,
+	};
 	memcpy(ret_exported->uuid, msg.uuid, sizeof(msg.uuid));
 	return 0;
 }
@@ -337,6 +341,9 @@ int bufshare_publish(struct bufshare *handle, uint32_t stream_id,
 	};
 	int error;
 
+	for (size_t i = 0; i < sizeof(frame->reserved) / sizeof(frame->reserved[0]); i++)
+		if (frame->reserved[i] != 0)
+			return fail(handle, -EINVAL, "reserved room of the frame is not 0");
 	memcpy(msg.uuid, frame->uuid, sizeof(msg.uuid));
 	error = request(handle, BUFSHARE_IOC_PUBLISH, &msg, "publishing a frame");
 	if (error < 0)

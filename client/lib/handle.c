@@ -35,7 +35,7 @@ int fail_side(struct bufshare *handle, const char *what)
 
 static const char *default_path(void)
 {
-	const char *path = getenv("BUFSHARE");
+	const char *path = secure_getenv("BUFSHARE");
 
 	if (path != NULL && path[0] != '\0')
 		return path;
@@ -44,6 +44,20 @@ static const char *default_path(void)
 
 int bufshare_open(const char *path, struct bufshare **ret_handle)
 {
+	char text[ERROR_TEXT_MAX];
+
+	return bufshare_open_explained(path, ret_handle, text, sizeof(text));
+}
+
+static int explain(int error, const char *words, char *ret_text, size_t text_size)
+{
+	(void)snprintf(ret_text, text_size, "%s", words[0] != '\0' ? words : strerror(-error));
+	return error;
+}
+
+int bufshare_open_explained(const char *path, struct bufshare **ret_handle, char *ret_text,
+			    size_t text_size)
+{
 	struct bufshare *handle;
 	struct stat st;
 	int error;
@@ -51,10 +65,10 @@ int bufshare_open(const char *path, struct bufshare **ret_handle)
 	if (path == NULL)
 		path = default_path();
 	if (stat(path, &st) < 0)
-		return -errno;
+		return explain(-errno, "", ret_text, text_size);
 	handle = calloc(1, sizeof(*handle));
 	if (handle == NULL)
-		return -ENOMEM;
+		return explain(-ENOMEM, "", ret_text, text_size);
 	handle->fd = -1;
 	handle->poll_fd = -1;
 	handle->ready_fd = -1;
@@ -67,6 +81,7 @@ int bufshare_open(const char *path, struct bufshare **ret_handle)
 		error = S_ISSOCK(st.st_mode) ? host_open(handle, path) : -ENOTSOCK;
 	}
 	if (error < 0) {
+		(void)explain(error, handle->error, ret_text, text_size);
 		bufshare_close(handle);
 		return error;
 	}

@@ -36,17 +36,35 @@ void reply_close(struct reply *reply)
 	reply->num_fds = 0;
 }
 
+void host_clean_text(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
+
+/*
+ * No more requests: the other side learns of it, and poll_fd is readable from now on, so that
+ * who waits for events comes to hear it from bufshare_next_event().
+ */
+static void end_connection(struct bufshare *handle)
+{
+	if (handle->broken)
+		return;
+	handle->broken = true;
+	(void)shutdown(handle->fd, SHUT_RDWR);
+	(void)eventfd_write(handle->ready_fd, 1);
+}
+
 int host_fail_protocol(struct bufshare *handle, const char *what)
 {
-	handle->broken = true;
-	/* The socket stays open for poll(2), but says its end to both sides. */
-	(void)shutdown(handle->fd, SHUT_RDWR);
+	end_connection(handle);
 	return fail(handle, -EPROTO, "the daemon broke the protocol: %s", what);
 }
 
 static int fail_ended(struct bufshare *handle)
 {
-	handle->broken = true;
+	end_connection(handle);
 	return fail(handle, -ENOTCONN, "the connection to the daemon has ended");
 }
 
@@ -63,7 +81,7 @@ static int queue_event(struct bufshare *handle, const struct bufshare_ev *event)
 		ring = calloc(capacity, sizeof(*ring));
 		if (ring == NULL) {
 			/* An event would be lost, and the promise is that none is. */
-			handle->broken = true;
+			end_connection(handle);
 			return fail(handle, -ENOMEM, "out of memory");
 		}
 		for (size_t i = 0; i < handle->num_events; i++)
@@ -85,7 +103,7 @@ static void dequeue_event(struct bufshare *handle, struct bufshare_ev *ret_event
 
 	*ret_event = handle->events[handle->event_head];
 	handle->event_head = (handle->event_head + 1) % handle->event_capacity;
-	if (--handle->num_events == 0)
+	if (--handle->num_events == 0 && !handle->broken)
 		(void)eventfd_read(handle->ready_fd, &count);
 }
 
@@ -211,12 +229,14 @@ static int wait_socket(struct bufshare *handle, short events, int64_t deadline)
 			left = 0;
 		n = poll(&pfd, 1, left > INT32_MAX ? INT32_MAX : (int)left);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return fail(handle, -errno, "poll: %s", strerror(errno));
+	if (n < 0) {
+		n = -errno;
+		end_connection(handle);
+		return fail(handle, n, "poll: %s", strerror(-n));
+	}
 	if (n == 0) {
 		/* Its reply may still come, and would be taken for another one's. */
-		handle->broken = true;
-		(void)shutdown(handle->fd, SHUT_RDWR);
+		end_connection(handle);
 		return fail(handle, -ETIMEDOUT, "the daemon did not answer within %d ms",
 			    handle->timeout_ms);
 	}
@@ -293,8 +313,8 @@ static int status_to_errno(uint32_t status)
 	}
 }
 
-static int check_reply(struct bufshare *handle, uint32_t type, size_t min, uint32_t max_fds,
-		       const struct reply *reply)
+static int check_reply(struct bufshare *handle, uint32_t type, size_t min, size_t max,
+		       uint32_t max_fds, const struct reply *reply)
 {
 	const struct bufshare_msg_error *error = reply->data;
 	struct bufshare_msg_hdr hdr;
@@ -306,15 +326,17 @@ static int check_reply(struct bufshare *handle, uint32_t type, size_t min, uint3
 		if (reply->len != sizeof(*error) || reply->num_fds != 0 ||
 		    memchr(error->text, '\0', sizeof(error->text)) == NULL)
 			return host_fail_protocol(handle, "a refusal that does not hold");
-		return fail(handle, status_to_errno(le32toh(hdr.status)), "%s", error->text);
+		(void)fail(handle, 0, "%s", error->text);
+		host_clean_text(handle->error);
+		return status_to_errno(le32toh(hdr.status));
 	}
-	if (reply->len < min || reply->num_fds > max_fds)
+	if (reply->len < min || reply->len > max || reply->num_fds > max_fds)
 		return host_fail_protocol(handle, "a reply of a wrong size");
 	return 0;
 }
 
 int host_request(struct bufshare *handle, uint32_t type, void *msg, size_t len, size_t min,
-		 uint32_t max_fds, struct reply *ret_reply)
+		 size_t max, uint32_t max_fds, struct reply *ret_reply)
 {
 	struct bufshare_msg_hdr *hdr = msg;
 	int64_t deadline = handle->timeout_ms < 0 ? -1 : now_ms() + handle->timeout_ms;
@@ -342,7 +364,7 @@ int host_request(struct bufshare *handle, uint32_t type, void *msg, size_t len, 
 	} while (error == 1 || error == -EAGAIN);
 	if (error < 0)
 		return error;
-	error = check_reply(handle, type, min, max_fds, &reply);
+	error = check_reply(handle, type, min, max, max_fds, &reply);
 	if (error < 0) {
 		reply_close(&reply);
 		return error;
@@ -355,7 +377,8 @@ int host_command(struct bufshare *handle, uint32_t type, void *msg, size_t len)
 {
 	struct reply reply;
 
-	return host_request(handle, type, msg, len, sizeof(struct bufshare_msg_hdr), 0, &reply);
+	return host_request(handle, type, msg, len, sizeof(struct bufshare_msg_hdr),
+			    sizeof(struct bufshare_msg_hdr), 0, &reply);
 }
 
 /* ---- life ---- */
@@ -373,13 +396,44 @@ static int hello(struct bufshare *handle)
 	if (msg.name[0] == '\0')
 		msg.name[0] = '?';
 	return host_request(handle, BUFSHARE_MSG_HELLO, &msg, sizeof(msg),
+			    sizeof(struct bufshare_msg_hello_reply),
 			    sizeof(struct bufshare_msg_hello_reply), 0, &reply);
+}
+
+/*
+ * connect(2) waits while the daemon has more callers than it has taken, for SO_SNDTIMEO at
+ * most (unix(7) has no other way: without waiting there is nothing to poll for).
+ */
+static int connect_within(struct bufshare *handle, const struct sockaddr_un *address)
+{
+	int64_t deadline = now_ms() + handle->timeout_ms;
+	int ret;
+
+	do {
+		int64_t left = deadline - now_ms();
+		struct timeval limit;
+
+		/* 0 would be no limit. */
+		left = left > 0 ? left : 1;
+		limit.tv_sec = left / 1000;
+		limit.tv_usec = left % 1000 * 1000;
+		if (setsockopt(handle->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+			return -errno;
+		ret = connect(handle->fd, (const struct sockaddr *)address, sizeof(*address));
+	} while (ret < 0 && errno == EINTR);
+	if (ret == 0)
+		return 0;
+	if (errno == EAGAIN)
+		return fail(handle, -ETIMEDOUT, "the daemon does not take the connection within %d ms",
+			    handle->timeout_ms);
+	return -errno;
 }
 
 int host_open(struct bufshare *handle, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct epoll_event event = { .events = EPOLLIN };
+	int error;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
@@ -395,9 +449,8 @@ int host_open(struct bufshare *handle, const char *path)
 	if (epoll_ctl(handle->poll_fd, EPOLL_CTL_ADD, handle->fd, &event) < 0 ||
 	    epoll_ctl(handle->poll_fd, EPOLL_CTL_ADD, handle->ready_fd, &event) < 0)
 		return -errno;
-	if (connect(handle->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return hello(handle);
+	error = connect_within(handle, &address);
+	return error < 0 ? error : hello(handle);
 }
 
 void host_close(struct bufshare *handle)

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
+#include <linux/magic.h>
 
 static int send_put(struct bufshare *handle, const uint8_t uuid[BUFSHARE_UUID_SIZE])
 {
@@ -31,11 +33,18 @@ static void buffer_free(struct bufshare_buffer *buffer)
 	free(buffer);
 }
 
-/* The fd must hold what the daemon says, and go on holding it: a short one is a SIGBUS. */
+/*
+ * The fd must hold what the daemon says, and go on holding it: a short one is a SIGBUS.  A
+ * dma-buf never changes its size; what only looks like one, e.g. a memfd, may.
+ */
 static int check_dmabuf(struct bufshare *handle, const struct bufshare_buffer *buffer)
 {
-	off_t end = lseek(buffer->fds[0], 0, SEEK_END);
+	struct statfs fs;
+	off_t end;
 
+	if (fstatfs(buffer->fds[0], &fs) < 0 || (uint32_t)fs.f_type != DMA_BUF_MAGIC)
+		return host_fail_protocol(handle, "a dma-buf that is none");
+	end = lseek(buffer->fds[0], 0, SEEK_END);
 	if (end < 0 || (uint64_t)end < buffer->info.size)
 		return host_fail_protocol(handle, "a dma-buf smaller than its buffer");
 	return 0;
@@ -113,7 +122,8 @@ static int fetch_extents(struct bufshare *handle, struct bufshare_buffer *buffer
 
 		memcpy(msg.uuid, buffer->info.uuid, sizeof(msg.uuid));
 		error = host_request(handle, BUFSHARE_MSG_BUFFER_EXTENTS, &msg, sizeof(msg),
-				     sizeof(struct bufshare_msg_buffer_extents_reply), 0, &reply);
+				     sizeof(struct bufshare_msg_buffer_extents_reply),
+				     BUFSHARE_MSG_MAX, 0, &reply);
 		if (error == 0)
 			error = add_extents(buffer, &reply, sizes, &sum);
 		if (error < 0)
@@ -171,8 +181,8 @@ int bufshare_get(struct bufshare *handle, const uint8_t uuid[BUFSHARE_UUID_SIZE]
 	buffer->access = access;
 	memcpy(msg.uuid, uuid, sizeof(msg.uuid));
 	error = host_request(handle, BUFSHARE_MSG_BUFFER_GET, &msg, sizeof(msg),
-			     sizeof(struct bufshare_msg_buffer_get_reply), BUFSHARE_MSG_MAX_FDS,
-			     &reply);
+			     sizeof(struct bufshare_msg_buffer_get_reply), BUFSHARE_MSG_MAX,
+			     BUFSHARE_MSG_MAX_FDS, &reply);
 	if (error < 0) {
 		buffer_free(buffer);
 		return error;

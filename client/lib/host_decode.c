@@ -7,9 +7,16 @@
 
 static bool decode_name(const char *name, char ret_name[BUFSHARE_LABEL_SIZE])
 {
-	if (memchr(name, '\0', BUFSHARE_LABEL_SIZE) == NULL)
+	const char *end = memchr(name, '\0', BUFSHARE_LABEL_SIZE);
+
+	if (end == NULL)
 		return false;
-	memcpy(ret_name, name, BUFSHARE_LABEL_SIZE);
+	/* Programs print names to terminals. */
+	for (const char *c = name; c < end; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return false;
+	memset(ret_name, 0, BUFSHARE_LABEL_SIZE);
+	memcpy(ret_name, name, (size_t)(end - name));
 	return true;
 }
 

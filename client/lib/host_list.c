@@ -54,7 +54,7 @@ static int list_all(struct bufshare *handle, uint32_t type, size_t item_size, vo
 		struct bufshare_msg_list msg = { .cursor = htole64(cursor) };
 		struct reply reply;
 		int error = host_request(handle, type, &msg, sizeof(msg),
-					 sizeof(struct bufshare_msg_list_reply), 0, &reply);
+					 sizeof(struct bufshare_msg_list_reply), BUFSHARE_MSG_MAX, 0, &reply);
 
 		if (error == 0)
 			error = list_add_page(handle, &list, &reply, type);
@@ -103,8 +103,8 @@ int bufshare_get_stats(struct bufshare *handle, struct bufshare_stats *ret_stats
 
 	if (handle->side != BUFSHARE_SIDE_HOST)
 		return fail_side(handle, "the daemon's counters");
-	error = host_request(handle, BUFSHARE_MSG_STATS, &msg, sizeof(msg), sizeof(*wire), 0,
-			     &reply);
+	error = host_request(handle, BUFSHARE_MSG_STATS, &msg, sizeof(msg), sizeof(*wire),
+			     sizeof(*wire), 0, &reply);
 	if (error < 0)
 		return error;
 	wire = reply.data;

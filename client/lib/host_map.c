@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 /* Mappings that a program has anyway, next to those of a buffer. */
 #define OTHER_MAPPINGS 512
@@ -45,7 +47,8 @@ static int map_failed(struct bufshare_buffer *buffer, int error)
 
 /*
  * One extent: mapped from the start of the page that it lies in, which may be a huge one;
- * the st_blksize of a hugetlb file is its page size (Linux, fs/hugetlbfs/inode.c).
+ * the f_bsize of hugetlbfs is its page size (Linux, fs/hugetlbfs/inode.c).  Huge pages of
+ * tmpfs (huge=) are mapped from any small page on, though st_blksize tells their size.
  */
 static int map_single(struct bufshare_buffer *buffer, uint64_t page)
 {
@@ -103,12 +106,12 @@ static int map_ram(struct bufshare_buffer *buffer)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	for (uint32_t i = 0; i < buffer->num_fds; i++) {
-		struct stat st;
+		struct statfs fs;
 
-		if (fstat(buffer->fds[i], &st) < 0)
+		if (fstatfs(buffer->fds[i], &fs) < 0)
 			return map_failed(buffer, errno);
-		if (st.st_blksize > 0 && (uint64_t)st.st_blksize > page)
-			page = (uint64_t)st.st_blksize;
+		if ((uint32_t)fs.f_type == HUGETLBFS_MAGIC && (uint64_t)fs.f_bsize > page)
+			page = (uint64_t)fs.f_bsize;
 	}
 	if (buffer->num_ranges == 1)
 		return map_single(buffer, page);

@@ -20,8 +20,8 @@ int bufshare_stream_join(struct bufshare *handle, const char *owner, const char 
 			    sizeof(msg.name) - 1);
 	memcpy(msg.owner, owner, strlen(owner));
 	memcpy(msg.name, name, strlen(name));
-	error = host_request(handle, BUFSHARE_MSG_STREAM_JOIN, &msg, sizeof(msg), sizeof(*wire), 0,
-			     &reply);
+	error = host_request(handle, BUFSHARE_MSG_STREAM_JOIN, &msg, sizeof(msg), sizeof(*wire),
+			     sizeof(*wire), 0, &reply);
 	if (error < 0)
 		return error;
 	wire = reply.data;

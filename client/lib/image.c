@@ -56,10 +56,23 @@ static uint64_t num_rows(const struct plane_layout *plane, uint32_t height)
 	return ((uint64_t)height + plane->vsub - 1) / plane->vsub;
 }
 
+bool image_reserved_is_0(const struct bufshare_image *image)
+{
+	for (size_t i = 0; i < sizeof(image->reserved) / sizeof(image->reserved[0]); i++)
+		if (image->reserved[i] != 0)
+			return false;
+	for (size_t i = 0; i < BUFSHARE_MAX_PLANES; i++)
+		if (image->planes[i].reserved != 0)
+			return false;
+	return true;
+}
+
 int bufshare_image_check(const struct bufshare_image *image, uint64_t size)
 {
 	const struct layout *layout = find_layout(image);
 
+	if (!image_reserved_is_0(image))
+		return -EINVAL;
 	if (layout == NULL)
 		return -EOPNOTSUPP;
 	if (image->width == 0 || image->height == 0 || image->num_planes != layout->num_planes)
@@ -86,6 +99,8 @@ int bufshare_image_layout(struct bufshare_image *image, uint64_t *ret_size)
 	struct bufshare_image_plane planes[BUFSHARE_MAX_PLANES] = { 0 };
 	uint64_t size = 0;
 
+	if (!image_reserved_is_0(image))
+		return -EINVAL;
 	if (layout == NULL)
 		return -EOPNOTSUPP;
 	if (image->width == 0 || image->height == 0)

@@ -24,7 +24,7 @@ struct bufshare {
 	int poll_fd;   /* owned: an epoll over the socket and @ready_fd */
 	int ready_fd;  /* owned: an eventfd, readable while events are queued */
 	int timeout_ms;
-	bool broken;   /* ended, or out of step: no more requests */
+	bool broken;   /* ended, or out of step: no more requests; see end_connection() */
 	uint32_t serial;
 	uint8_t *packet; /* BUFSHARE_MSG_MAX bytes: what was received last */
 	struct bufshare_ev *events; /* a ring */
@@ -47,19 +47,25 @@ int fail(struct bufshare *handle, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int fail_side(struct bufshare *handle, const char *what);
 
+/* ---- image.c ---- */
+
+bool image_reserved_is_0(const struct bufshare_image *image);
+
 /* ---- host.c ---- */
 
 int host_open(struct bufshare *handle, const char *path);
 void host_close(struct bufshare *handle);
 int host_next_event(struct bufshare *handle, struct bufshare_ev *ret_event);
+/* A person reads them on a terminal: control characters become '?'. */
+void host_clean_text(char *text);
 /* The daemon broke the protocol: says how, and ends the connection. */
 int host_fail_protocol(struct bufshare *handle, const char *what);
 /*
  * Sends @msg (its header is filled in) and waits for the reply, which is at least @min
- * bytes long.  @max_fds: file descriptors that the reply may carry.
+ * and at most @max bytes long.  @max_fds: file descriptors that the reply may carry.
  */
 int host_request(struct bufshare *handle, uint32_t type, void *msg, size_t len, size_t min,
-		 uint32_t max_fds, struct reply *ret_reply);
+		 size_t max, uint32_t max_fds, struct reply *ret_reply);
 /* The same for a reply of exactly a header. */
 int host_command(struct bufshare *handle, uint32_t type, void *msg, size_t len);
 void reply_close(struct reply *reply);

@@ -13,6 +13,12 @@
  * used by one thread at a time; different handles are independent.  The library starts
  * no threads, has no global state, and never touches pixels.
  *
+ * What libbufshare.so.0 promises: a program built with one of its headers runs with every
+ * later libbufshare.so.0.  No structure changes its size or the place of a field.  New fields
+ * take the room of those called reserved, which must be 0 in what the program hands in
+ * (-EINVAL otherwise) and are 0 in what it gets; 0 in a new field means what was before it.
+ * New values of an enum may come, of events too: a program passes over what it does not know.
+ *
  * Requests are synchronous, with a time-out (bufshare_set_timeout()).  Events that arrive
  * in the meantime are kept for bufshare_next_event(); none is lost.
  */
@@ -49,7 +55,8 @@ enum bufshare_side {
 /*
  * bufshare_open() - open a device node or connect to a daemon
  * @path: a character device or a socket; NULL: $BUFSHARE, else the first of
- *        /dev/bufshare0 and /run/bufshare/client.sock that is there
+ *        /dev/bufshare0 and /run/bufshare/client.sock that is there; a program with more
+ *        rights than its user (secure_getenv(3)) does not look at $BUFSHARE
  * @ret_handle: owned by the caller; bufshare_close()
  *
  * Returns 0 or a negative errno: -ENOENT (nothing there), -ENOTTY or -ENOTSOCK (something
@@ -57,6 +64,14 @@ enum bufshare_side {
  * keep to the protocol), those of open(2) and connect(2).
  */
 int bufshare_open(const char *path, struct bufshare **ret_handle);
+
+/*
+ * The same, with the words of a failure, e.g. those of a daemon that refuses this program:
+ * as bufshare_error_text(), for which there is no handle then.  Of @text_size bytes at
+ * @ret_text what fits is used; untouched on success.
+ */
+int bufshare_open_explained(const char *path, struct bufshare **ret_handle, char *ret_text,
+			    size_t text_size);
 
 /*
  * Ends everything: exports and streams of a guest's handle, holds and frames of a host's.
@@ -80,7 +95,7 @@ const char *bufshare_error_text(const struct bufshare *handle);
 
 /*
  * How long a request to the daemon waits for its reply, in milliseconds; -1: for ever.  10 s
- * at first.  After a time-out the connection is useless: every call returns -ENOTCONN.
+ * at first, which also bound each step of bufshare_open().  After a time-out the connection is useless: every call returns -ENOTCONN.
  */
 void bufshare_set_timeout(struct bufshare *handle, int milliseconds);
 
@@ -89,6 +104,7 @@ void bufshare_set_timeout(struct bufshare *handle, int milliseconds);
 struct bufshare_image_plane {
 	uint64_t offset; /* bytes from the start of the buffer */
 	uint32_t stride; /* bytes from one row to the next */
+	uint32_t reserved;
 };
 
 /*
@@ -106,6 +122,7 @@ struct bufshare_image {
 	uint8_t transfer;
 	uint8_t matrix;
 	uint8_t range; /* 0: unspecified, 1: limited, 2: full */
+	uint32_t reserved[5];
 };
 
 /*
@@ -113,7 +130,8 @@ struct bufshare_image {
  *
  * Knows the linear forms of XR24 AR24 XB24 AB24 RG24 BG24 RG16 YUYV UYVY NV12 YU12 R8 (and
  * GREY).  Returns 0; -EINVAL: a plane is missing, too narrow, or reaches beyond the buffer;
- * -EOPNOTSUPP: another format or modifier, about which nothing is known.
+ * -EOPNOTSUPP: another format or modifier, about which nothing is known.  -EINVAL also when reserved
+ * room is not 0.
  */
 int bufshare_image_check(const struct bufshare_image *image, uint64_t size);
 
@@ -141,6 +159,7 @@ struct bufshare_buffer_info {
 	uint32_t users;			 /* host: who may still touch the pages; guest: 0 */
 	int32_t pid;			 /* guest: of the exporter, 0 if hidden; host: 0 */
 	uint32_t user_len;		 /* bytes of the user's own data */
+	uint32_t reserved[9];
 	struct bufshare_image image;
 };
 
@@ -151,6 +170,7 @@ struct bufshare_stream_info {
 	uint32_t in_flight; /* frames not released yet */
 	uint64_t published; /* frames so far */
 	uint64_t sequence;  /* of the last frame */
+	uint64_t reserved[5];
 };
 
 /* Contiguous memory: a piece of a buffer. */
@@ -158,6 +178,7 @@ struct bufshare_range {
 	uint64_t start;	   /* host: byte offset in the memfd; guest: device address */
 	uint64_t len;	   /* bytes */
 	uint32_t fd_index; /* host: which memfd; guest: 0 */
+	uint32_t reserved;
 };
 
 /* ---- looking ---- */
@@ -197,6 +218,7 @@ struct bufshare_stats {
 	uint64_t events;	   /* to guests */
 	uint64_t event_overflows;
 	uint64_t control_bytes;	   /* copied by the daemon: rings, requests, events; no pixels */
+	uint64_t reserved[18];
 };
 
 /* Host: the daemon's counters. */
@@ -209,6 +231,7 @@ struct bufshare_limits {
 	uint32_t max_extents;
 	uint32_t max_streams;
 	uint32_t max_frames; /* in flight on one stream */
+	uint64_t reserved[5];
 };
 
 /* Guest: the quotas that the host gives this machine. */
@@ -257,6 +280,7 @@ struct bufshare_ev {
 	uint64_t sequence;
 	uint64_t timestamp; /* ns, of the producer's clock */
 	uint64_t received;  /* ns, the host's CLOCK_MONOTONIC when the daemon took the frame */
+	uint64_t reserved[8];
 	struct bufshare_buffer_info buffer;
 	struct bufshare_stream_info stream;
 };
@@ -285,6 +309,7 @@ struct bufshare_exported {
 	uint8_t uuid[BUFSHARE_UUID_SIZE];
 	uint64_t size;	      /* bytes */
 	uint32_t num_extents; /* contiguous pieces */
+	uint32_t reserved[5];
 };
 
 /*
@@ -319,13 +344,15 @@ struct bufshare_frame {
 	uint64_t sequence;		  /* larger than that of the frame before */
 	uint64_t timestamp;		  /* ns */
 	uint32_t clock;			  /* enum bufshare_frame_clock */
+	uint32_t reserved[7];		  /* 0 */
 };
 
 /*
  * Hands a frame to the consumers.  The buffer is not to be written until its
  * BUFSHARE_EV_FRAME_RELEASED.  *@ret_listeners (may be NULL): consumers it went to; with 0
  * the buffer is free at once.  -ENOENT: no such stream or buffer; -EBUSY: the buffer is in
- * flight; -EAGAIN: max_frames are; -EINVAL: the sequence did not grow.
+ * flight; -EAGAIN: max_frames are; -EINVAL: the sequence did not grow, or
+ * reserved room is not 0.
  */
 int bufshare_publish(struct bufshare *handle, uint32_t stream_id,
 		     const struct bufshare_frame *frame, uint32_t *ret_listeners);
