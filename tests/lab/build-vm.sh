@@ -6,7 +6,7 @@ set -eu
 
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$tree"
-[ -e build/vm/build.ninja ] || meson setup build/vm --buildtype=debugoptimized -Dwerror=true
+[ -e build/vm/build.ninja ] || meson setup build/vm --buildtype=debugoptimized -Dwerror=true -Dtests=enabled
 ninja -C build/vm
 while read -r series _; do
 	tests/lab/build-module.sh "$series" -j"$(nproc)"

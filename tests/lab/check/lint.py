@@ -15,7 +15,7 @@ BUILD = paths.BUILD / "tidy"
 def tidy():
     with Stage("clang-tidy") as stage:
         if not (BUILD / "build.ninja").exists():
-            status, log = stage.run(["meson", "setup", BUILD], "clang-tidy-setup", {"CC": "clang"})
+            status, log = stage.run(["meson", "setup", BUILD, "-Dtests=enabled"], "clang-tidy-setup", {"CC": "clang"})
             if status:
                 stage.failed("clang-tidy: meson setup", log)
                 return

@@ -16,7 +16,7 @@ GOOD = ("OK", "EXPECTEDFAIL")
 def _build_and_test(stage, folder, *options, env=None):
     build = paths.BUILD / folder
     if not (build / "build.ninja").exists():
-        status, log = stage.run(["meson", "setup", build, "-Dwerror=true", *options], f"{stage.name}-setup")
+        status, log = stage.run(["meson", "setup", build, "-Dwerror=true", "-Dtests=enabled", *options], f"{stage.name}-setup")
         if status:
             stage.failed(f"{stage.name}: meson setup", log)
             return
