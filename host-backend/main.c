@@ -158,6 +158,7 @@ static int open_clients(struct daemon *daemon, const struct options *options)
 	server.trust = options->trust;
 	server.num_trust = options->num_trust;
 	server.max_clients = options->max_clients;
+	server.max_clients_per_uid = options->max_clients_per_uid;
 	server.max_holds = options->max_holds;
 	server.device_stats = device_stats;
 	server.device_stats_arg = daemon;

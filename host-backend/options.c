@@ -33,6 +33,7 @@ enum {
 	OPT_MAX_STREAMS,
 	OPT_MAX_FRAMES,
 	OPT_MAX_CLIENTS,
+	OPT_MAX_CLIENTS_PER_UID,
 	OPT_MAX_HOLDS,
 	OPT_PRINT_CAPABILITIES,
 	OPT_READY_FD,
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
 	{ "max-streams", required_argument, NULL, OPT_MAX_STREAMS },
 	{ "max-frames", required_argument, NULL, OPT_MAX_FRAMES },
 	{ "max-clients", required_argument, NULL, OPT_MAX_CLIENTS },
+	{ "max-clients-per-uid", required_argument, NULL, OPT_MAX_CLIENTS_PER_UID },
 	{ "max-holds", required_argument, NULL, OPT_MAX_HOLDS },
 	{ "print-capabilities", no_argument, NULL, OPT_PRINT_CAPABILITIES },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
@@ -88,6 +90,7 @@ void options_print_help(void)
 	       "  --max-frames=N           in flight on one stream, 1 to %u (%u)\n"
 	       "limits of host programs:\n"
 	       "  --max-clients=N          connections (%u)\n"
+	       "  --max-clients-per-uid=N  those of one user (%u)\n"
 	       "  --max-holds=N            buffers that one may hold (%u)\n"
 	       "\n"
 	       "  --ready-fd=N             write \"ready\" to N when all sockets listen\n"
@@ -96,7 +99,8 @@ void options_print_help(void)
 	       (unsigned long long)(DEFAULT_MAX_BYTES >> 30), DEFAULT_MAX_BUFFERS,
 	       DEFAULT_MAX_EXTENTS, DEFAULT_MAX_ARENAS, DEFAULT_MAX_STREAMS,
 	       VIRTIO_BUFSHARE_MAX_FRAMES,
-	       VIRTIO_BUFSHARE_MAX_FRAMES, CLIENT_MAX_CLIENTS_DEFAULT, CLIENT_MAX_HOLDS_DEFAULT);
+	       VIRTIO_BUFSHARE_MAX_FRAMES, CLIENT_MAX_CLIENTS_DEFAULT,
+	       CLIENT_MAX_CLIENTS_PER_UID_DEFAULT, CLIENT_MAX_HOLDS_DEFAULT);
 }
 
 static int complain(const char *option, const char *arg, const char *what)
@@ -292,6 +296,8 @@ static int parse_one(struct options *options, int opt, const char *name, const c
 		return parse_u32(name, arg, 1, VIRTIO_BUFSHARE_MAX_FRAMES, &limits->max_frames);
 	case OPT_MAX_CLIENTS:
 		return parse_u32(name, arg, 1, 65536, &options->max_clients);
+	case OPT_MAX_CLIENTS_PER_UID:
+		return parse_u32(name, arg, 1, 65536, &options->max_clients_per_uid);
 	case OPT_MAX_HOLDS:
 		return parse_u32(name, arg, 1, 1U << 24, &options->max_holds);
 	case OPT_PRINT_CAPABILITIES:

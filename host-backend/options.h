@@ -34,7 +34,7 @@ struct options {
 	size_t num_trust;
 	struct core_limits limits; /* of a guest */
 	uint64_t max_ram; /* bytes of a guest's memory; 0: see main.c */
-	uint32_t max_clients, max_holds; /* 0: the server's own default */
+	uint32_t max_clients, max_clients_per_uid, max_holds; /* 0: the server's own default */
 	int ready_fd; /* -1: none */
 	bool verbose;
 };

@@ -242,6 +242,8 @@ static void conn_flush(struct client_conn *conn)
 
 void client_conn_retry(struct client_conn *conn)
 {
+	if (conn->refusal[0] != '\0')
+		conn_end(conn);
 	if (!conn->stalled || conn->dead)
 		return;
 	conn->stalled = false;
@@ -420,7 +422,8 @@ static void on_socket(struct loop_source *source, uint32_t events)
 /* ---- life ---- */
 
 int client_conn_create(struct client_server *server, int fd, pid_t pid,
-		       const struct client_policy *policy)
+		       const struct client_policy *policy,
+		       const char refusal[CLIENT_REFUSAL_SIZE])
 {
 	struct client_conn *conn = calloc(1, sizeof(*conn));
 	int error;
@@ -433,6 +436,7 @@ int client_conn_create(struct client_server *server, int fd, pid_t pid,
 	conn->fd = fd;
 	conn->pid = pid;
 	conn->policy = *policy;
+	memcpy(conn->refusal, refusal, sizeof(conn->refusal));
 	conn->tail = &conn->head;
 	conn->end.fn = on_end;
 	error = loop_add(client_server_loop(server), &conn->source, fd, EPOLLIN, on_socket);

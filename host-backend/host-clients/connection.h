@@ -28,6 +28,8 @@
 struct client_server;
 struct packet;
 
+#define CLIENT_REFUSAL_SIZE 96
+
 struct client_conn {
 	struct client_server *server;
 	struct client_conn *next, **link; /* in the server's list */
@@ -36,6 +38,7 @@ struct client_conn {
 	int fd; /* owned */
 	pid_t pid;
 	struct client_policy policy;
+	char refusal[CLIENT_REFUSAL_SIZE]; /* what it will be told at HELLO; "": it is taken */
 	char name[VIRTIO_BUFSHARE_LABEL_SIZE]; /* from HELLO */
 	struct peer *peer;		       /* owned; NULL before HELLO */
 
@@ -52,13 +55,17 @@ struct client_conn {
 	uint32_t type;
 };
 
-/* @fd: owned by the connection, also when this fails. */
+/*
+ * @fd: owned by the connection, also when this fails.  @refusal: "", or a sentence; such a
+ * connection ends after HELLO was answered with it, or with the next client_conn_retry().
+ */
 int client_conn_create(struct client_server *server, int fd, pid_t pid,
-		       const struct client_policy *policy);
+		       const struct client_policy *policy,
+		       const char refusal[CLIENT_REFUSAL_SIZE]);
 /* At once; only outside of calls from the core. */
 void client_conn_destroy(struct client_conn *conn);
 
-/* Sends on if the connection is stalled. */
+/* Sends on if the connection is stalled; ends one that is refused. */
 void client_conn_retry(struct client_conn *conn);
 
 /*

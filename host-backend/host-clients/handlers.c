@@ -69,6 +69,11 @@ static void handle_hello(struct client_conn *conn, const void *data)
 		client_conn_error(conn, BUFSHARE_S_STATE, "HELLO was said already");
 		return;
 	}
+	if (conn->refusal[0] != '\0') {
+		client_conn_error(conn, BUFSHARE_S_LIMIT, "%s", conn->refusal);
+		conn->closing = true;
+		return;
+	}
 	if (!conn->policy.admitted) {
 		client_conn_error(conn, BUFSHARE_S_NOT_PERMITTED,
 				  "uid %u may not use this daemon: run as root, as a user named by "

@@ -2,6 +2,7 @@
 #include "host-clients/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,7 +21,8 @@
 
 /*
  * The socket is open to all, because who may use it is decided by uid.  Those who may
- * not are told so, but however many users a host has, only so many wait for it.
+ * not, and those who are too many, are told so, but however many come, only so many wait
+ * for it.
  */
 #define MAX_STRANGERS 8
 
@@ -32,6 +34,7 @@ struct client_server {
 	struct listener listener;
 	struct loop_source retry;
 	int retry_fd;	/* owned: a timer */
+	bool retrying;	/* it runs */
 	int udmabuf_fd; /* owned; -1: none */
 	uid_t *admins; /* beside uid 0 */
 	size_t num_admins;
@@ -92,6 +95,7 @@ static void on_retry(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(server->retry_fd, &expired, sizeof(expired)) != sizeof(expired))
 		return;
+	server->retrying = false;
 	for (struct client_conn *conn = server->conns; conn != NULL; conn = conn->next)
 		client_conn_retry(conn);
 }
@@ -100,6 +104,10 @@ void client_server_retry_later(struct client_server *server)
 {
 	const struct itimerspec once = { .it_value.tv_nsec = RETRY_MS * 1000000L };
 
+	/* Who asks again and again must not put off the others. */
+	if (server->retrying)
+		return;
+	server->retrying = true;
 	(void)timerfd_settime(server->retry_fd, 0, &once, NULL); /* it cannot fail */
 }
 
@@ -130,33 +138,47 @@ bool client_server_is_admin(const struct client_server *server, uid_t uid)
 
 /* ---- connections ---- */
 
-/* Returns NULL when the client may have a connection, else why not. */
-static const char *refuse(const struct client_server *server, const struct client_policy *policy)
+/*
+ * Whether the client may have a connection.  If not, @ret_why says so; and whether it may
+ * wait to be told, because only few do, *@ret_tell.
+ */
+static bool admit(const struct client_server *server, const struct client_policy *policy,
+		  bool *ret_tell, char ret_why[CLIENT_REFUSAL_SIZE])
 {
 	uint32_t total = 0, same_uid = 0, strangers = 0;
 
 	for (const struct client_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+		if (conn->refusal[0] != '\0' || !conn->policy.admitted)
+			strangers++;
+		if (conn->refusal[0] != '\0')
+			continue;
 		total++;
 		if (conn->policy.uid == policy->uid)
 			same_uid++;
-		if (!conn->policy.admitted)
-			strangers++;
 	}
+	*ret_tell = strangers < MAX_STRANGERS;
 	if (total >= server->max_clients)
-		return "too many clients";
-	if (same_uid >= server->max_clients_per_uid)
-		return "too many clients of this uid";
-	if (!policy->admitted && strangers >= MAX_STRANGERS)
-		return "too many clients without permission";
-	return NULL;
+		(void)snprintf(ret_why, CLIENT_REFUSAL_SIZE,
+			       "there are %u clients already: see --max-clients",
+			       server->max_clients);
+	else if (same_uid >= server->max_clients_per_uid)
+		(void)snprintf(ret_why, CLIENT_REFUSAL_SIZE,
+			       "uid %u has %u clients already: see --max-clients-per-uid",
+			       (unsigned int)policy->uid, server->max_clients_per_uid);
+	else if (!policy->admitted && !*ret_tell)
+		(void)snprintf(ret_why, CLIENT_REFUSAL_SIZE, "too many clients without permission");
+	else
+		return true;
+	return false;
 }
 
 static void adopt(struct client_server *server, int fd)
 {
+	char why[CLIENT_REFUSAL_SIZE] = "";
 	struct client_policy policy;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	const char *why;
+	bool tell;
 	int error;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
@@ -165,14 +187,17 @@ static void adopt(struct client_server *server, int fd)
 	}
 	policy_find(server->trust, server->num_trust, cred.uid,
 		    client_server_is_admin(server, cred.uid), server->udmabuf_fd >= 0, &policy);
-	why = refuse(server, &policy);
-	if (why != NULL) {
+	if (!admit(server, &policy, &tell, why)) {
 		log_peer(&server->log, LOG_LEVEL_WARNING, "uid %u, pid %d is refused: %s",
 			 (unsigned int)cred.uid, (int)cred.pid, why);
-		fd_close(&fd);
-		return;
+		if (!tell) {
+			fd_close(&fd);
+			return;
+		}
+		/* That is how long it has to say HELLO, so that it can be answered. */
+		client_server_retry_later(server);
 	}
-	error = client_conn_create(server, fd, cred.pid, &policy);
+	error = client_conn_create(server, fd, cred.pid, &policy, why);
 	if (error < 0)
 		log_peer(&server->log, LOG_LEVEL_WARNING, "uid %u, pid %d is refused: %s",
 			 (unsigned int)cred.uid, (int)cred.pid, strerror(-error));

@@ -54,7 +54,7 @@ struct client_server_options {
 	size_t num_trust;
 
 	uint32_t max_clients;	       /* connections; 0: the default, as below */
-	uint32_t max_clients_per_uid;
+	uint32_t max_clients_per_uid;  /* of them, whoever the user is */
 	uint32_t max_holds;	       /* buffers that one client may hold */
 	uint32_t max_consumers;	       /* streams that one client may have joined */
 

@@ -137,14 +137,16 @@ static void test_wrong_sums_cost_no_translation(void **state)
 	assert_int_equal(vm_request(vm, &more, sizeof(more), NULL, 8), VIRTIO_BUFSHARE_S_NOT_RAM);
 }
 
-/* The daemon may open so many descriptors more; -1: as many as it likes again. */
-static void allow_fds(const struct fixture *f, int more)
+/*
+ * The daemon may open no descriptor more, or as many as it likes again.  Its limit is one
+ * above the highest it has, so those below must have no gaps: see test_no_descriptors_left().
+ */
+static void allow_fds(const struct fixture *f, bool more)
 {
 	struct rlimit limit;
 
 	assert_int_equal(prlimit(f->daemon, RLIMIT_NOFILE, NULL, &limit), 0);
-	/* Those that are open are 0 to some number without gaps, but for "." and "..". */
-	limit.rlim_cur = more < 0 ? limit.rlim_max : daemon_fds(f) - 2 + (unsigned int)more;
+	limit.rlim_cur = more ? limit.rlim_max : daemon_fds(f) - 2; /* "." and ".." */
 	assert_int_equal(prlimit(f->daemon, RLIMIT_NOFILE, &limit, NULL), 0);
 }
 
@@ -158,7 +160,7 @@ static bool is_readable(int fd)
 /* Who comes when there are no descriptors is served when there are some, and not refused. */
 static void test_no_descriptors_left(void **state)
 {
-	struct fixture *f = *state;
+	struct fixture *f;
 	struct virtio_bufshare_start start = { .hdr.type = htole32(VIRTIO_BUFSHARE_REQ_START) };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct bufshare_msg_hello hello = {
@@ -171,8 +173,14 @@ static void test_no_descriptors_left(void **state)
 	char path[128];
 	int fd;
 
+	(void)state;
+	/* What the test inherited lies anywhere, and the daemon would inherit it. */
+	assert_int_equal(close_range(3, ~0U, 0), 0);
+	f = fixture_create(NULL);
+	vm_connect(f, 0);
+	vm_start(&f->vms[0]);
 	client_connect(f);
-	allow_fds(f, 0);
+	allow_fds(f, false);
 	fixture_path(f, "clients", addr.sun_path, sizeof(addr.sun_path));
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
@@ -188,20 +196,93 @@ static void test_no_descriptors_left(void **state)
 	}
 	assert_false(is_readable(fd));
 	assert_false(is_readable(vmm->sock));
-	allow_fds(f, -1);
+	allow_fds(f, true);
 	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
 	assert_int_equal(le32toh(reply.hdr.status), BUFSHARE_S_OK);
 	assert_int_equal(vmm_handshake(vmm), 0);
 	vmm_destroy(vmm);
 	close(fd);
+	fixture_destroy(f);
+}
+
+/* Connects to the client socket, with a timeout. */
+static int raw_connect(const struct fixture *f)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval timeout = { .tv_sec = 5 };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	fixture_path(f, "clients", addr.sun_path, sizeof(addr.sun_path));
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* HELLO is answered with @status and words that name @option, and then it is over. */
+static void expect_refusal(const struct fixture *f, uint32_t status, const char *option)
+{
+	struct bufshare_msg_hello hello = {
+		.hdr = { .type = htole32(BUFSHARE_MSG_HELLO), .serial = htole32(7) },
+		.name = "one too many",
+	};
+	struct bufshare_msg_error error;
+	int fd = raw_connect(f);
+
+	assert_int_equal(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+	assert_int_equal(recv(fd, &error, sizeof(error), 0), sizeof(error));
+	assert_int_equal(le32toh(error.hdr.serial), 7);
+	assert_int_equal(le32toh(error.hdr.status), status);
+	assert_non_null(strstr(error.text, option));
+	assert_int_equal(recv(fd, &error, sizeof(error), 0), 0);
+	close(fd);
+}
+
+/* Both limits are options, hold for root too, and are told to who meets them. */
+static void test_clients_are_limited(void **state)
+{
+	static const char *const args[][3] = {
+		{ "--max-clients-per-uid=70", "--max-clients=100", NULL },
+		{ "--max-clients-per-uid=100", "--max-clients=70", NULL },
+	};
+	static const char *const options[] = { "70 clients already: see --max-clients-per-uid",
+					       "70 clients already: see --max-clients" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct fixture *f = fixture_create(args[i]);
+		int fds[70], silent[20];
+
+		for (int n = 0; n < 69; n++)
+			fds[n] = raw_connect(f);
+		client_connect(f);
+		expect_refusal(f, BUFSHARE_S_LIMIT, options[i]);
+		/* Who says nothing does not keep its place, nor those of others. */
+		for (int n = 0; n < 20; n++)
+			silent[n] = raw_connect(f);
+		for (int n = 0; n < 20; n++) {
+			char byte;
+
+			assert_int_equal(recv(silent[n], &byte, 1, 0), 0);
+			close(silent[n]);
+		}
+		expect_refusal(f, BUFSHARE_S_LIMIT, options[i]);
+		close(fds[0]);
+		(void)client_stats(f);
+		client_close(f);
+		client_connect(f);
+		for (int n = 1; n < 69; n++)
+			close(fds[n]);
+		fixture_destroy(f);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_descriptors_left),
+		cmocka_unit_test(test_no_descriptors_left),
 		cmocka_unit_test(test_files_of_buffers_are_limited),
 		TEST(test_wrong_sums_cost_no_translation),
+		cmocka_unit_test(test_clients_are_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
