@@ -33,6 +33,10 @@ run() {
 	[ $# -eq 0 ] || setpriv --pdeathsig TERM "$lab/enter.sh" "$root" -- python3 -m lab.check "$@" || true
 }
 
+if [ "$(id -u)" != 0 ]; then
+	echo "Entering the lab's roots needs to be root: run this as root, or with sudo." >&2
+	exit 1
+fi
 "$lab/bootstrap.sh"
 mkdir -p build/check
 rm -f build/check/*.json

@@ -20,7 +20,7 @@ def vm():
         report.unlink(missing_ok=True)
         # Straight to the terminal: these take minutes, and each line says how far they are.
         # A guest is one busy thread, so as many tests as there are CPUs run at once.
-        subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short",
+        subprocess.run([sys.executable, "-m", "pytest", "-v", "--tb=short",
                         "-n", str(os.cpu_count()), f"--junit-xml={report}", "tests/vm"],
                        cwd=paths.TREE, stdin=subprocess.DEVNULL, check=False)
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase")) if report.exists() else []
