@@ -19,6 +19,9 @@
 #define DEFAULT_MAX_ARENAS  64
 #define DEFAULT_MAX_STREAMS 64
 
+/* Of the only VM, when it was given without a name. */
+#define UNNAMED_LABEL "vm0"
+
 enum {
 	OPT_SOCKET_PATH = 256,
 	OPT_FD,
@@ -69,11 +72,13 @@ static const struct option long_options[] = {
 void options_print_help(void)
 {
 	printf("usage: vhost-user-bufshare --socket-path=NAME=PATH... [--client-socket=PATH]\n"
+	       "       vhost-user-bufshare --socket-path=PATH [--client-socket=PATH]\n"
 	       "\n"
 	       "Shares buffers of virtual machines with programs of the host.\n"
 	       "\n"
 	       "  --socket-path=NAME=PATH  serve the VM called NAME on a socket at PATH\n"
 	       "  --fd=NAME=N              the same on a listening or connected socket\n"
+	       "                           NAME= may be left out for an only VM: it is vm0\n"
 	       "  --client-socket=PATH     serve host programs on a socket at PATH\n"
 	       "  --admin=uid=N            programs of root, and of user N instead of the daemon's\n"
 	       "                           own, may have any VM's buffers\n"
@@ -163,15 +168,24 @@ static int parse_fd(const char *option, const char *arg, const char *text, int *
 	return 0;
 }
 
-/* Splits NAME=REST; the name becomes the guest's label. */
+/*
+ * Splits NAME=REST; the name becomes the guest's label.  What has no "=", or none before the
+ * first "/", which no name has, is all REST, as in QEMU's conventions: *ret_named is false.
+ */
 static int parse_guest(const char *option, const char *arg, struct guest_option *ret_guest,
-		       const char **ret_rest)
+		       const char **ret_rest, bool *ret_named)
 {
-	const char *equals = strchr(arg, '=');
-	size_t len = equals ? (size_t)(equals - arg) : 0;
+	size_t len = strcspn(arg, "=/");
+	const char *equals = arg[len] == '=' ? &arg[len] : NULL;
 
-	if (!equals || !equals[1])
-		return complain(option, arg, "NAME=VALUE is expected");
+	if (!arg[0] || (equals && !equals[1]))
+		return complain(option, arg, "NAME=VALUE is expected, or VALUE for the only VM");
+	*ret_named = equals;
+	if (!equals) {
+		*ret_guest = (struct guest_option){ .fd = -1, .label = UNNAMED_LABEL };
+		*ret_rest = arg;
+		return 0;
+	}
 	if (len == 0 || len >= LABEL_SIZE)
 		return complain(option, arg, "the name must have 1 to 63 bytes");
 	*ret_guest = (struct guest_option){ .fd = -1 };
@@ -186,11 +200,16 @@ static int add_guest(struct options *options, const char *option, const char *ar
 {
 	struct guest_option guest, *guests;
 	const char *rest;
+	bool named;
 	int ret;
 
-	ret = parse_guest(option, arg, &guest, &rest);
+	ret = parse_guest(option, arg, &guest, &rest, &named);
 	if (ret < 0)
 		return ret;
+	if (options->num_guests && (!named || options->unnamed))
+		return complain(option, arg, "a VM without a name must be the only one: give "
+					     "NAME=VALUE for each");
+	options->unnamed = !named;
 	if (is_fd) {
 		ret = parse_fd(option, arg, rest, &guest.fd);
 		if (ret < 0)
@@ -333,8 +352,20 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		},
 	};
 	int ret = -EINVAL, opt;
+	bool capabilities = false;
 	int index = 0; /* getopt_long() sets it for an option that it knows only */
 
+	/*
+	 * QEMU, docs/interop/vhost-user.rst, "Backend program conventions": all other arguments
+	 * are ignored, which may be of a later version.
+	 */
+	for (int i = 1; i < argc; i++)
+		capabilities |= strcmp(argv[i], "--print-capabilities") == 0;
+	if (capabilities) {
+		options.action = OPTIONS_PRINT_CAPABILITIES;
+		*ret_options = options;
+		return 0;
+	}
 	/* Before there is a second thread; long options only. */
 	while ((opt = getopt_long(argc, argv, "", long_options, &index)) != -1) { /* NOLINT */
 		ret = parse_one(&options, opt, long_options[index].name, optarg);

@@ -27,6 +27,7 @@ struct options {
 	enum options_action action;
 	struct guest_option *guests; /* owned */
 	size_t num_guests;
+	bool unnamed; /* the only guest, and its label is a default */
 	const char *client_path; /* of argv; NULL: none */
 	uid_t *admins; /* owned */
 	size_t num_admins;

@@ -100,13 +100,11 @@ static int stop(struct run *run, int signum)
 	return run_end(run);
 }
 
-static void test_capabilities(void **state)
+static void expect_capabilities(const char *const *args)
 {
-	static const char *const args[] = { "--print-capabilities", NULL };
 	struct json_object *json, *type, *features;
 	struct run run;
 
-	(void)state;
 	assert_int_equal(run_once(&run, args), 0);
 	json = json_tokener_parse(run.text);
 	assert_non_null(json);
@@ -115,6 +113,20 @@ static void test_capabilities(void **state)
 	assert_true(json_object_object_get_ex(json, "features", &features));
 	assert_int_equal(json_object_get_type(features), json_type_array);
 	json_object_put(json);
+}
+
+/* "Other options and arguments should be ignored": also those that nobody knows. */
+static void test_capabilities(void **state)
+{
+	static const char *const alone[] = { "--print-capabilities", NULL };
+	static const char *const first[] = { "--print-capabilities", "--bogus", "extra", NULL };
+	static const char *const last[] = { "extra", "--bogus=1", "--fd=x", "--socket-path",
+					    "--help", "-x", "--print-capabilities", NULL };
+
+	(void)state;
+	expect_capabilities(alone);
+	expect_capabilities(first);
+	expect_capabilities(last);
 }
 
 static void test_version_and_help(void **state)
@@ -138,7 +150,13 @@ static void test_usage_errors_name_input_and_limit(void **state)
 	} bad[] = {
 		{ { NULL }, "--socket-path" },
 		{ { "extra" }, "extra: not an option" },
-		{ { "--socket-path=vm0" }, "--socket-path=vm0: NAME=VALUE" },
+		{ { "--socket-path=" }, "--socket-path=: NAME=VALUE" },
+		{ { "--socket-path=vm0=" }, "--socket-path=vm0=: NAME=VALUE" },
+		{ { "--fd=" }, "--fd=: NAME=VALUE" },
+		{ { "--socket-path=/x", "--socket-path=/y" }, "--socket-path=/y: a VM without a name" },
+		{ { "--socket-path=a=/x", "--socket-path=y" }, "=y: a VM without a name" },
+		{ { "--socket-path=x", "--socket-path=a=/y" }, "=a=/y: a VM without a name" },
+		{ { "--socket-path=/x", "--fd=0" }, "--fd=0: a VM without a name" },
 		{ { "--socket-path==/x" }, "1 to 63 bytes" },
 		{ { "--socket-path=a b=/x" }, "letters, digits" },
 		{ { "--socket-path=a=/x", "--fd=a=0" }, "--fd=a=0: there is a guest of this name" },
@@ -185,6 +203,83 @@ static void place_make(struct place *place)
 	assert_non_null(mkdtemp(place->dir));
 	(void)snprintf(place->path, sizeof(place->path), "%s/vm", place->dir);
 	(void)snprintf(place->option, sizeof(place->option), "--socket-path=vm=%s", place->path);
+}
+
+/* Makes the daemon say what it calls the VM. */
+static void expect_label(struct run *run, struct vmm *vmm, const char *label)
+{
+	static const unsigned char junk[12] = { 99, 0, 0, 0, 1 };
+	char line[80];
+
+	(void)snprintf(line, sizeof(line), ">%s: message 99", label);
+	assert_int_equal(vmm_send_raw(vmm, junk, sizeof(junk), NULL, 0), 0);
+	run_wait(run, line);
+}
+
+/* As QEMU's conventions have it, and with what could be taken for a name in the path. */
+static void test_path_without_a_name(void **state)
+{
+	static const char *const names[] = { "vm", "x=y" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char option[96];
+		const char *args[] = { option, "--ready-fd=1", NULL };
+		struct place place;
+		struct run run;
+		struct vmm *vmm;
+
+		place_make(&place);
+		(void)snprintf(place.path, sizeof(place.path), "%s/%s", place.dir, names[i]);
+		(void)snprintf(option, sizeof(option), "--socket-path=%s", place.path);
+		run_start(&run, args, -1);
+		run_wait(&run, "ready");
+		assert_int_equal(vmm_create_path(&vmm, place.path, NULL), 0);
+		expect_label(&run, vmm, "vm0");
+		vmm_destroy(vmm);
+		assert_int_equal(stop(&run, SIGTERM), 0);
+		assert_int_equal(rmdir(place.dir), 0);
+	}
+}
+
+/* A word is a path too: it is in the folder that the daemon was started in. */
+static void test_relative_path_without_a_name(void **state)
+{
+	static const char *const args[] = { "--socket-path=vm", "--ready-fd=1", NULL };
+	int before = open(".", O_PATH | O_CLOEXEC);
+	struct place place;
+	struct run run;
+	struct vmm *vmm;
+
+	(void)state;
+	place_make(&place);
+	assert_int_equal(chdir(place.dir), 0);
+	run_start(&run, args, -1);
+	assert_int_equal(fchdir(before), 0);
+	close(before);
+	run_wait(&run, "ready");
+	assert_int_equal(vmm_create_path(&vmm, place.path, NULL), 0);
+	expect_label(&run, vmm, "vm0");
+	vmm_destroy(vmm);
+	assert_int_equal(stop(&run, SIGTERM), 0);
+	assert_int_equal(rmdir(place.dir), 0);
+}
+
+static void test_fd_without_a_name(void **state)
+{
+	static const char *const args[] = { "--fd=9", NULL };
+	struct run run;
+	struct vmm *vmm;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	run_start(&run, args, pair[1]);
+	close(pair[1]);
+	assert_int_equal(vmm_create(&vmm, pair[0], NULL), 0);
+	expect_label(&run, vmm, "vm0");
+	vmm_destroy(vmm);
+	assert_int_equal(run_end(&run), 0);
 }
 
 /* A socket bound at the path, listening or not; closed, it leaves a dead name. */
@@ -501,6 +596,9 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_version_and_help),
 		cmocka_unit_test(test_usage_errors_name_input_and_limit),
+		cmocka_unit_test(test_path_without_a_name),
+		cmocka_unit_test(test_relative_path_without_a_name),
+		cmocka_unit_test(test_fd_without_a_name),
 		cmocka_unit_test(test_stale_socket_is_replaced),
 		cmocka_unit_test(test_living_socket_is_left_alone),
 		cmocka_unit_test(test_other_file_is_left_alone),
