@@ -21,6 +21,7 @@ struct vu_queue {
 	int kick_fd, call_fd, err_fd; /* owned, -1: none */
 	bool enabled;		      /* SET_VRING_ENABLE 1 */
 	bool pending;		      /* may have requests that nobody looked at */
+	bool call_due, err_due;		      /* to be signalled when the kernel can */
 	bool want_ready;	      /* vu_push() found no buffer: tell when there is one */
 };
 

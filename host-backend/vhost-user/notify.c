@@ -34,7 +34,7 @@ int vu_notify_init(void)
 	return 0;
 }
 
-void vu_notify(int fd)
+int vu_notify(int fd)
 {
 	struct io_event events[EVENTS];
 	uint8_t byte;
@@ -49,13 +49,20 @@ void vu_notify(int fd)
 	struct iocb *list[] = { &read_byte };
 
 	if (fd < 0)
-		return;
+		return 0;
 	/*
 	 * A read of a memfd is complete when this returns.  Completions are collected only when
 	 * there is no room for more, which costs less than one system call for each signal.
 	 */
-	while (syscall(SYS_io_submit, context, 1, list) < 0 && errno == EAGAIN) {
+	while (syscall(SYS_io_submit, context, 1, list) < 0) {
+		if (errno == ENOMEM)
+			return -EAGAIN;
+		/* All others are about the arguments: trying again would not help. */
+		if (errno != EAGAIN)
+			return 0;
+		/* Both for want of room and of memory; and no completion means the latter. */
 		if (syscall(SYS_io_getevents, context, 0, EVENTS, events, NULL) <= 0)
-			return;
+			return -EAGAIN;
 	}
+	return 0;
 }

@@ -19,7 +19,11 @@
  */
 int vu_notify_init(void);
 
-/* Adds 1 to the counter of @fd, an eventfd (-1: none), unless it is full.  Never blocks. */
-void vu_notify(int fd);
+/*
+ * Adds 1 to the counter of @fd, an eventfd (-1: none), unless it is full.  Never blocks.
+ * -EAGAIN: the kernel is short of memory; nothing happened, and the caller is to try again.
+ * 0 otherwise.
+ */
+int vu_notify(int fd);
 
 #endif /* VHOST_USER_NOTIFY_H */

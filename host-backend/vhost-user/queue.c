@@ -79,6 +79,21 @@ void vu_queue_finish(struct vu_queue *queue)
 	vu_chain_finish(&queue->chain);
 }
 
+/* What cannot be signalled now is due in the next round. */
+static void signal_call(struct vu_queue *queue)
+{
+	queue->call_due = vu_notify(queue->call_fd) < 0;
+	if (queue->call_due)
+		loop_defer(queue->conn->loop, &queue->conn->work);
+}
+
+static void signal_err(struct vu_queue *queue)
+{
+	queue->err_due = vu_notify(queue->err_fd) < 0;
+	if (queue->err_due)
+		loop_defer(queue->conn->loop, &queue->conn->work);
+}
+
 static void break_queues(struct vu_conn *conn, const struct vu_queue *culprit, const char *why)
 {
 	if (conn->broken)
@@ -88,7 +103,7 @@ static void break_queues(struct vu_conn *conn, const struct vu_queue *culprit, c
 		 "queue %u: %s: the device does nothing more until the driver resets it",
 		 queue_index(culprit), why);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++)
-		vu_notify(conn->queues[i].err_fd);
+		signal_err(&conn->queues[i]);
 }
 
 static bool lost_memory(struct vu_queue *queue)
@@ -143,7 +158,7 @@ static void finish_request(struct vu_queue *queue, const void *data, size_t len)
 static void call_driver(struct vu_queue *queue)
 {
 	if (vu_ring_wants_call(&queue->ring))
-		vu_notify(queue->call_fd);
+		signal_call(queue);
 }
 
 static bool can_serve(const struct vu_queue *queue)
@@ -258,8 +273,14 @@ void vu_queues_work(struct loop_deferred *deferred)
 
 	forget_pages(conn);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++) {
-		if (conn->queues[i].pending)
-			serve(&conn->queues[i]);
+		struct vu_queue *queue = &conn->queues[i];
+
+		if (queue->call_due)
+			signal_call(queue);
+		if (queue->err_due)
+			signal_err(queue);
+		if (queue->pending)
+			serve(queue);
 	}
 }
 

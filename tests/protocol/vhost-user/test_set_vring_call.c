@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,6 +31,35 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 	if (fd >= 0 && timeout == 0 && write(fd, &full, sizeof(full)) > 0)
 		(void)fcntl(fd, F_SETFL, 0);
 	return r;
+}
+
+/* The same for system calls: a kernel that is short of memory so many times, and how. */
+static int short_times, short_error;
+
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	va_list args;
+	long a[6];
+
+	va_start(args, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_io_submit &&
+	    __atomic_fetch_sub(&short_times, 1, __ATOMIC_SEQ_CST) > 0) {
+		errno = short_error;
+		return -1;
+	}
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void be_short(int times, int error)
+{
+	short_error = error;
+	__atomic_store_n(&short_times, times, __ATOMIC_SEQ_CST);
 }
 
 static int set(struct fixture *f, uint64_t value, int fd)
@@ -159,9 +189,9 @@ static void test_notify_counts(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(vu_notify_init(), 0);
 	assert_int_equal(vu_notify_init(), 0);
-	vu_notify(-1);
+	assert_int_equal(vu_notify(-1), 0);
 	for (int i = 0; i < 10000; i++)
-		vu_notify(fd);
+		assert_int_equal(vu_notify(fd), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
 	assert_int_equal(count, 10000);
 	close(fd);
@@ -176,13 +206,40 @@ static void test_notify_never_blocks(void **state)
 	(void)state;
 	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
 	for (int i = 0; i < 1000; i++)
-		vu_notify(fd);
+		assert_int_equal(vu_notify(fd), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
 	assert_true(count >= full);
-	vu_notify(fd);
+	assert_int_equal(vu_notify(fd), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
 	assert_int_equal(count, 1);
 	close(fd);
+}
+
+/* What the kernel has no memory for is signalled when it has some again. */
+static void test_not_lost(void **state)
+{
+	static const int errors[] = { EAGAIN, ENOMEM };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct fixture *f = fixture_ready(NULL);
+		struct pollfd err = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				      .events = POLLIN };
+
+		assert_int_equal(vmm_ack_vring_fd(f->vmm, VU_SET_VRING_ERR, 0, err.fd), 0);
+		be_short(500, errors[i]);
+		assert_echo(f);
+		be_short(500, errors[i]);
+		guest_publish(&f->guest->queues[0], QUEUE_SIZE);
+		guest_kick(&f->guest->queues[0]);
+		assert_int_equal(poll(&err, 1, VMM_TIMEOUT_MS), 1);
+		close(err.fd);
+		/* Short for long: everything else goes on, and the end does not wait for it. */
+		be_short(INT32_MAX, errors[i]);
+		assert_true(vmm_alive(f->vmm));
+		fixture_destroy(f);
+		be_short(0, 0);
+	}
 }
 
 int main(void)
@@ -194,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_suppressed_by_the_driver),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_lost_race),
+		cmocka_unit_test(test_not_lost),
 		cmocka_unit_test(test_notify_counts),
 		cmocka_unit_test(test_notify_never_blocks),
 	};
