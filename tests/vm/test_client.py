@@ -66,6 +66,14 @@ def test_export(lab, kernel, tmp_path):
         assert machine.host_json("stats")["buffers"] == 0
 
 
+def test_export_ends_while_it_reads(lab):
+    vm = Machine(lab, "6.12").vm
+    # More than a pipe holds: when all of it is written, the command has begun to read.
+    result = vm.run("mkfifo /tmp/pipe; bufshare export --size=1M --input=- </tmp/pipe & "
+                    "exec 3>/tmp/pipe; head -c 131072 /dev/zero >&3; kill $!; wait $!", check=False)
+    assert result.status == 128 + 15
+
+
 def test_refusals(lab):
     vm = Machine(lab, "6.12").vm
     for line, words in (("show 00000000-0000-4000-8000-000000000000", b"no such buffer"),
