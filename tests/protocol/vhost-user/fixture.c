@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,4 +391,37 @@ void assert_fds_checked(uint32_t request, size_t payload, size_t max, bool has_r
 		if (n == VU_MAX_FDS)
 			break;
 	}
+}
+
+void assert_vring_fd_checked(uint32_t request)
+{
+	struct fixture *f = fixture_handshake(NULL);
+	int pipefd[2];
+
+	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
+	const struct {
+		uint64_t value;
+		int fd;
+		const char *says;
+	} bad[] = {
+		{ DEVICE_QUEUES, f->wake_fd, "queue 2:" },
+		{ 255, f->wake_fd, "queue 255:" },
+		{ 512, f->wake_fd, "bits" },
+		{ UINT64_C(1) << 32, f->wake_fd, "bits" },
+		{ 0, -1, "were announced" },
+		{ VU_VRING_FD_NONE, f->wake_fd, "were announced" },
+		{ 0, f->vmm->memfd, "not an eventfd" },
+		{ 0, f->vmm->sock, "not an eventfd" },
+		{ 0, pipefd[0], "not an eventfd" },
+		{ 0, pipefd[1], "not an eventfd" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(f, vmm_ack_vring_fd(f->vmm, request, bad[i].value, bad[i].fd),
+			       bad[i].says);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	fixture_destroy(f);
+	assert_size_checked(request, 8, 8, false);
+	assert_fds_checked(request, 8, 1, false);
 }

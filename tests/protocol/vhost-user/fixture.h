@@ -103,5 +103,10 @@ void assert_broken(struct fixture *f, const char *text);
 void assert_size_checked(uint32_t request, size_t min, size_t max, bool has_reply);
 /* So is any number of descriptors above @max. */
 void assert_fds_checked(uint32_t request, size_t payload, size_t max, bool has_reply);
+/*
+ * SET_VRING_KICK, _CALL or _ERR: length, number of descriptors and what kind they are of,
+ * the queue and the bits.
+ */
+void assert_vring_fd_checked(uint32_t request);
 
 #endif /* FIXTURE_H */
