@@ -254,7 +254,7 @@ static struct timespec deadline(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	ts.tv_sec += VMM_TIMEOUT_MS / 1000;
 	return ts;
 }
