@@ -195,6 +195,27 @@ static void test_destroyed_in_flight(void **state)
 	assert_int_equal(le32toh(vm_event(vm).type), VIRTIO_BUFSHARE_EVENT_BUFFER_IDLE);
 }
 
+/* The guest's program is gone before the consumer has looked at its last frame. */
+static void test_last_frame_can_be_got(void **state)
+{
+	struct fixture *f = *state;
+	struct vm *vm = &f->vms[0];
+	uint32_t stream, consumer, listeners, users;
+	uint8_t uuid[UUID_SIZE];
+
+	client_connect(f);
+	vm_buffer(vm, 0, uuid);
+	assert_int_equal(vm_stream(vm, "last", 2, &stream), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(client_join(f, "vm0", "last", &consumer), BUFSHARE_S_OK);
+	assert_int_equal(vm_publish(vm, stream, uuid, 1, &listeners), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(vm_destroy(vm, uuid, &users), VIRTIO_BUFSHARE_S_OK);
+	assert_int_equal(users, 1);
+	assert_int_equal(client_get(f, uuid), BUFSHARE_S_OK);
+	assert_int_equal(client_release(f, consumer, 1), BUFSHARE_S_OK);
+	assert_int_equal(client_get(f, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(client_put(f, uuid), BUFSHARE_S_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +227,7 @@ int main(void)
 		TEST(test_order_and_limits),
 		TEST(test_whose),
 		TEST(test_destroyed_in_flight),
+		TEST(test_last_frame_can_be_got),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
