@@ -16,12 +16,48 @@
 /* More than any memory table of this daemon's transport has regions. */
 #define MAX_BORDERS 512
 
+/* A file of the memory table, and what arena_get() found for it. */
+struct known_file {
+	int fd;
+	struct arena *arena; /* owned */
+};
+
 struct walk {
 	struct device *device;
 	struct extent_list *list;
 	uint32_t capacity;
-	int fd; /* that the last extent's arena was found by */
+	struct known_file files[MAX_BORDERS];
+	uint32_t num_files;
 };
+
+/*
+ * Asks the core once for each region, however often the extents come back to it: it compares
+ * the file with each of the guest's arenas by a system call.  @ret_arena: borrowed.
+ */
+static int find_arena(struct walk *walk, int fd, struct arena **ret_arena)
+{
+	struct known_file *file;
+	int ret;
+
+	/* From the end: extents that follow each other often lie in the same one. */
+	for (uint32_t i = walk->num_files; i > 0; i--) {
+		file = &walk->files[i - 1];
+		if (file->fd == fd) {
+			*ret_arena = file->arena;
+			return 0;
+		}
+	}
+	if (walk->num_files == MAX_BORDERS)
+		return -EDQUOT;
+	file = &walk->files[walk->num_files];
+	ret = arena_get(walk->device->peer, fd, &file->arena);
+	if (ret < 0)
+		return ret;
+	file->fd = fd;
+	walk->num_files++;
+	*ret_arena = file->arena;
+	return 0;
+}
 
 static int add_piece(void *arg, const struct vu_mem_piece *piece)
 {
@@ -29,29 +65,18 @@ static int add_piece(void *arg, const struct vu_mem_piece *piece)
 	struct extent_list *list = walk->list;
 	struct extent *last = list->num ? &list->extents[list->num - 1] : NULL;
 	struct arena *arena;
+	int ret = find_arena(walk, piece->fd, &arena);
 
-	if (last && piece->fd == walk->fd) {
-		if (last->offset + last->len == piece->offset) {
-			last->len += piece->len;
-			return 0;
-		}
-		arena = last->arena;
-	} else {
-		arena = NULL;
+	if (ret < 0)
+		return ret;
+	if (last && last->arena == arena && last->offset + last->len == piece->offset) {
+		last->len += piece->len;
+		return 0;
 	}
 	if (list->num == walk->capacity)
 		return -EDQUOT;
-	if (arena) {
-		arena_ref(arena);
-	} else {
-		int ret = arena_get(walk->device->peer, piece->fd, &arena);
-
-		if (ret < 0)
-			return ret;
-		walk->fd = piece->fd;
-	}
 	list->extents[list->num++] = (struct extent){
-		.arena = arena,
+		.arena = arena_ref(arena),
 		.offset = piece->offset,
 		.len = piece->len,
 	};
@@ -76,27 +101,26 @@ int extents_check(const struct virtio_bufshare_extent *extents, uint32_t count, 
 int extent_list_init(struct extent_list *list, struct device *device,
 		     const struct virtio_bufshare_extent *extents, uint32_t count)
 {
-	struct walk walk = {
-		.device = device,
-		.list = list,
-		.capacity = count + MAX_BORDERS,
-		.fd = -1,
-	};
-	int ret;
+	struct walk walk;
+	int ret = 0;
 
 	list->num = 0;
-	list->extents = calloc(walk.capacity, sizeof(*list->extents));
+	list->extents = calloc(count + MAX_BORDERS, sizeof(*list->extents));
 	if (!list->extents)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
+	/* Not all of files[], which one extent needs one of. */
+	walk.device = device;
+	walk.list = list;
+	walk.capacity = count + MAX_BORDERS;
+	walk.num_files = 0;
+	for (uint32_t i = 0; i < count && ret == 0; i++)
 		ret = vu_mem_walk(device->conn, le64toh(extents[i].addr), le64toh(extents[i].len),
 				  add_piece, &walk);
-		if (ret < 0) {
-			extent_list_finish(list);
-			return ret == -EOVERFLOW ? -EFAULT : ret;
-		}
-	}
-	return 0;
+	while (walk.num_files > 0)
+		arena_unref(walk.files[--walk.num_files].arena);
+	if (ret < 0)
+		extent_list_finish(list);
+	return ret == -EOVERFLOW ? -EFAULT : ret;
 }
 
 void extent_list_finish(struct extent_list *list)
