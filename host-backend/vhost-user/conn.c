@@ -89,7 +89,7 @@ int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_
 		   void *dev, struct vu_conn **ret_conn)
 {
 	struct vu_conn *conn;
-	int r;
+	int r, error = 0;
 
 	if (!max_mapped) {
 		fd_close(&fd);
@@ -108,13 +108,18 @@ int vu_conn_create(struct loop *loop, int fd, const char *name, const struct vu_
 	conn->work.fn = vu_queues_work;
 	log_peer_init(&conn->log, name);
 	vu_mem_init(&conn->mem, max_mapped, &conn->log);
-	for (unsigned int i = 0; i < ops->num_queues; i++)
-		vu_queue_init(&conn->queues[i], conn);
+	for (unsigned int i = 0; i < ops->num_queues; i++) {
+		r = vu_queue_init(&conn->queues[i], conn);
+		if (r < 0)
+			error = r;
+	}
 	conn->req = malloc(ops->max_request + 1);
 	conn->resp = malloc(ops->max_response);
 	r = vu_sock_init(&conn->sock, fd);
 	if (r == 0 && (!conn->req || !conn->resp))
 		r = -ENOMEM;
+	if (r == 0)
+		r = error;
 	if (r == 0)
 		r = loop_add(loop, &conn->source, fd, EPOLLIN, on_socket);
 	if (r < 0) {

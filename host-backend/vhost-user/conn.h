@@ -52,9 +52,10 @@ uint64_t vu_offered_protocol_features(void);
 int vu_handle_message(struct vu_conn *conn);
 
 /* queue.c */
-void vu_queue_init(struct vu_queue *queue, struct vu_conn *conn);
+/* 0 or -ENOMEM; vu_queue_finish() is due in both cases. */
+int vu_queue_init(struct vu_queue *queue, struct vu_conn *conn);
 void vu_queue_finish(struct vu_queue *queue);
-/* @fd: a checked eventfd, taken.  0 or a negative errno. */
+/* @fd: a checked eventfd, taken.  0, or a negative errno: the queue has no kick and stopped. */
 int vu_queue_set_kick(struct vu_queue *queue, int *fd);
 /* GET_VRING_BASE: the ring needs a new kick before it runs again. */
 void vu_queue_stop(struct vu_queue *queue);

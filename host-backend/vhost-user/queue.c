@@ -55,14 +55,14 @@ static bool carries_requests(const struct vu_queue *queue)
 	return queue->conn->ops->request_queues & (UINT32_C(1) << queue_index(queue));
 }
 
-void vu_queue_init(struct vu_queue *queue, struct vu_conn *conn)
+int vu_queue_init(struct vu_queue *queue, struct vu_conn *conn)
 {
 	queue->conn = conn;
 	queue->kick_fd = -1;
 	queue->call_fd = -1;
 	queue->err_fd = -1;
-	queue->chain.max_descriptors = carries_requests(queue) ? MAX_REQUEST_DESCRIPTORS
-							       : MAX_EVENT_DESCRIPTORS;
+	return vu_chain_init(&queue->chain, carries_requests(queue) ? MAX_REQUEST_DESCRIPTORS
+								    : MAX_EVENT_DESCRIPTORS);
 }
 
 static void drop_kick(struct vu_queue *queue)
@@ -129,11 +129,6 @@ static int pop(struct vu_queue *queue, void *buf, size_t buf_len, size_t max_wri
 		return 0;
 	if (r == -EPROTO) {
 		break_queues(conn, queue, why);
-		return 0;
-	}
-	if (r < 0) {
-		log_peer(&conn->log, LOG_LEVEL_ERROR, "queue %u: a request waits: %s",
-			 queue_index(queue), strerror(-r));
 		return 0;
 	}
 	if (r > 0)
@@ -306,13 +301,21 @@ static void on_kick(struct loop_source *source, uint32_t events)
 
 int vu_queue_set_kick(struct vu_queue *queue, int *fd)
 {
+	int r;
+
 	drop_kick(queue);
 	queue->kick_fd = fd_take(fd);
+	r = loop_add(queue->conn->loop, &queue->kick, queue->kick_fd, EPOLLIN | EPOLLET, on_kick);
+	if (r < 0) {
+		/* Nobody would hear the driver: without a kick the queue does not run. */
+		fd_close(&queue->kick_fd);
+		vu_queues_update(queue->conn);
+		return r;
+	}
 	/* The old one may have been signalled. */
 	queue->pending = true;
 	loop_defer(queue->conn->loop, &queue->conn->work);
-	return loop_add(queue->conn->loop, &queue->kick, queue->kick_fd, EPOLLIN | EPOLLET,
-			on_kick);
+	return 0;
 }
 
 void vu_queue_stop(struct vu_queue *queue)

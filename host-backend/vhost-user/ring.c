@@ -118,22 +118,6 @@ static void load_desc(const struct vu_ring *ring, uint16_t index, struct vu_desc
 	ret_desc->next = load16(&d->next);
 }
 
-static int add_segment(struct vu_chain *chain, uint64_t addr, uint32_t len)
-{
-	if (chain->num_segments == chain->max_segments) {
-		size_t n = chain->max_segments ? chain->max_segments * 2 : 4;
-		struct vu_segment *segments =
-			reallocarray(chain->segments, n, sizeof(struct vu_segment));
-
-		if (!segments)
-			return -ENOMEM;
-		chain->segments = segments;
-		chain->max_segments = n;
-	}
-	chain->segments[chain->num_segments++] = (struct vu_segment){ .addr = addr, .len = len };
-	return 0;
-}
-
 /* What is being done with one chain. */
 struct walk {
 	struct vu_mem *mem;
@@ -156,14 +140,17 @@ static int add_readable(struct walk *w, const struct vu_desc *desc)
 	return 0;
 }
 
-static int add_writable(struct walk *w, const struct vu_desc *desc)
+static void add_writable(struct walk *w, const struct vu_desc *desc)
 {
 	struct vu_chain *chain = w->chain;
 	uint64_t room = w->max_writable > chain->writable ? w->max_writable - chain->writable : 0;
 	uint32_t n = desc->len < room ? desc->len : (uint32_t)room;
 
 	chain->writable += desc->len;
-	return n > 0 ? add_segment(chain, desc->addr, n) : 0;
+	/* There is room: a descriptor has one segment at most. */
+	if (n > 0)
+		chain->segments[chain->num_segments++] =
+			(struct vu_segment){ .addr = desc->addr, .len = n };
 }
 
 static int add_descriptor(struct walk *w, const struct vu_desc *desc, const char **ret_why)
@@ -187,7 +174,10 @@ static int add_descriptor(struct walk *w, const struct vu_desc *desc, const char
 		*ret_why = "a descriptor outside of guest memory";
 		return -EPROTO;
 	}
-	return write ? add_writable(w, desc) : add_readable(w, desc);
+	if (!write)
+		return add_readable(w, desc);
+	add_writable(w, desc);
+	return 0;
 }
 
 int vu_ring_pop(struct vu_ring *ring, struct vu_mem *mem, struct vu_chain *chain, void *buf,
@@ -223,7 +213,7 @@ int vu_ring_pop(struct vu_ring *ring, struct vu_mem *mem, struct vu_chain *chain
 			*ret_why = "a descriptor chain that loops";
 			return -EPROTO;
 		}
-		if (chain->max_descriptors && chain->num_descriptors == chain->max_descriptors) {
+		if (chain->num_descriptors == chain->max_descriptors) {
 			*ret_why = "a chain of more descriptors than the device takes";
 			return -EPROTO;
 		}
@@ -278,6 +268,13 @@ bool vu_ring_wants_call(const struct vu_ring *ring)
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return !(load16(&ring->avail->flags) & VU_AVAIL_F_NO_INTERRUPT);
+}
+
+int vu_chain_init(struct vu_chain *chain, uint32_t max_descriptors)
+{
+	*chain = (struct vu_chain){ .max_descriptors = max_descriptors };
+	chain->segments = calloc(max_descriptors, sizeof(struct vu_segment));
+	return chain->segments ? 0 : -ENOMEM;
 }
 
 void vu_chain_finish(struct vu_chain *chain)

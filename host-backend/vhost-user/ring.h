@@ -27,13 +27,13 @@ struct vu_segment {
 
 /* A request that was taken from the available ring. */
 struct vu_chain {
-	uint32_t max_descriptors; /* the caller's; 0: as many as the queue has */
+	uint32_t max_descriptors;
 	uint16_t head;
 	uint32_t num_descriptors;
 	uint64_t readable, writable; /* bytes in all */
 	size_t copied;		     /* of readable: what is in the caller's buffer */
 	struct vu_segment *segments; /* owned; the first writable bytes, as many as asked for */
-	size_t num_segments, max_segments;
+	size_t num_segments; /* room: max_descriptors */
 };
 
 struct vu_desc;
@@ -75,7 +75,7 @@ int vu_ring_available(const struct vu_ring *ring, const char **ret_why);
  * @buf; segments that cover at most @max_writable of its device-writable bytes are kept.
  * A chain of more than chain->max_descriptors breaks the rules, too.
  * 1: taken; 0: there is none; -EPROTO: the driver broke the ring's rules (*@ret_why says
- * how); -ENOMEM.
+ * how).  It needs no memory: a request that had to wait for some would have no kick left.
  */
 int vu_ring_pop(struct vu_ring *ring, struct vu_mem *mem, struct vu_chain *chain, void *buf,
 		size_t buf_len, size_t max_writable, const char **ret_why);
@@ -93,6 +93,9 @@ void vu_ring_push(struct vu_ring *ring, const struct vu_chain *chain, uint32_t w
 /* Whether the driver wants to hear of what was pushed. */
 bool vu_ring_wants_call(const struct vu_ring *ring);
 
+/* For chains of at most @max_descriptors, not 0.  0 or -ENOMEM. */
+int vu_chain_init(struct vu_chain *chain, uint32_t max_descriptors);
+/* One that is all 0 is fine. */
 void vu_chain_finish(struct vu_chain *chain);
 
 #endif /* VHOST_USER_RING_H */

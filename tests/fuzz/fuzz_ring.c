@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t answer[MAX_WRITE];
 	uint8_t buf[MAX_READ];
-	struct vu_chain chain = { .max_descriptors = MAX_CHAIN };
+	struct vu_chain chain;
 	struct vu_ring ring = {
 		.num = 8,
 		.addr = { .descriptor = USER, .available = USER + AVAIL, .used = USER + USED },
@@ -72,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r = 1;
 
 	prepare();
+	if (vu_chain_init(&chain, MAX_CHAIN) < 0)
+		abort();
 	memset(map, 0, SIZE);
 	memcpy(map, data, size < SIZE ? size : SIZE);
 	if (vu_ring_resolve(&ring, &mem) < 0)
@@ -88,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		if (chain.head >= ring.num || chain.num_descriptors > MAX_CHAIN ||
 		    chain.copied > sizeof(buf) || chain.copied > chain.readable ||
-		    chain.num_segments > ring.num)
+		    chain.num_segments > MAX_CHAIN)
 			abort();
 		n = chain.writable < MAX_WRITE ? (uint32_t)chain.writable : MAX_WRITE;
 		if (!vu_ring_write(&mem, &chain, answer, n))

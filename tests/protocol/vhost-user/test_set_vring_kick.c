@@ -5,10 +5,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fixture.h"
+
+/* Takes the C library's place in this program: the user has no watch left (epoll_ctl(2)). */
+static int no_watches;
+
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_ADD && __atomic_load_n(&no_watches, __ATOMIC_SEQ_CST)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
 
 static int set(struct fixture *f, uint64_t value, int fd)
 {
@@ -126,6 +140,24 @@ static void test_semaphore(void **state)
 	fixture_destroy(f);
 }
 
+/* A queue whose kicks nobody would hear does not run. */
+static void test_cannot_wait_for_it(void **state)
+{
+	struct fixture *f = fixture_ready(NULL);
+	int fd = f->guest->queues[0].kick_fd;
+
+	(void)state;
+	assert_echo(f);
+	__atomic_store_n(&no_watches, 1, __ATOMIC_SEQ_CST);
+	assert_refused(f, set(f, 0, fd), "No space left on device");
+	__atomic_store_n(&no_watches, 0, __ATOMIC_SEQ_CST);
+	assert_int_equal(fixture_count(f, &f->seen.stopped), 1);
+	assert_int_equal(set(f, 0, fd), 0);
+	fixture_wait(f, &f->seen.started, 2);
+	assert_echo(f);
+	fixture_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +166,7 @@ int main(void)
 		cmocka_unit_test(test_replaced_while_running),
 		cmocka_unit_test(test_made_blocking),
 		cmocka_unit_test(test_semaphore),
+		cmocka_unit_test(test_cannot_wait_for_it),
 	};
 
 	return cmocka_run_group_tests_name("vhost-user set_vring_kick", tests, NULL, NULL);
