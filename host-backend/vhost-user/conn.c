@@ -26,6 +26,8 @@ int vu_init(uint64_t max_memory)
 
 static void conn_free(struct vu_conn *conn)
 {
+	/* The guest may live on, and have another connection later. */
+	vu_queues_tell(conn);
 	loop_cancel(conn->loop, &conn->work);
 	loop_remove(&conn->source);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++)

@@ -21,7 +21,8 @@ struct vu_queue {
 	int kick_fd, call_fd, err_fd; /* owned, -1: none */
 	bool enabled;		      /* SET_VRING_ENABLE 1 */
 	bool pending;		      /* may have requests that nobody looked at */
-	bool call_due, err_due;		      /* to be signalled when the kernel can */
+	bool event_pushed;	      /* by vu_push(); the driver does not know yet */
+	bool call_due, err_due;	      /* to be signalled when the kernel can */
 	bool want_ready;	      /* vu_push() found no buffer: tell when there is one */
 };
 
@@ -64,7 +65,9 @@ bool vu_queue_running(const struct vu_queue *queue);
 void vu_queues_update(struct vu_conn *conn);
 /* After the memory table changed.  @final: what is gone now does not come back. */
 void vu_queues_relocate(struct vu_conn *conn, bool final);
-/* The deferred call: serves the queues that have more than one round may take. */
+/* Signals what vu_push() left for the end of the round: nothing more can be done then. */
+void vu_queues_tell(struct vu_conn *conn);
+/* The deferred call: signals what is due, serves the queues that have more than one round may take. */
 void vu_queues_work(struct loop_deferred *deferred);
 
 #endif /* VHOST_USER_CONN_H */

@@ -156,6 +156,22 @@ static void call_driver(struct vu_queue *queue)
 		signal_call(queue);
 }
 
+void vu_queues_tell(struct vu_conn *conn)
+{
+	for (unsigned int i = 0; i < conn->ops->num_queues; i++) {
+		struct vu_queue *queue = &conn->queues[i];
+
+		if (!queue->event_pushed || !vu_ring_resolved(&queue->ring))
+			continue;
+		queue->event_pushed = false;
+		/* While the queues are broken nobody updates where the ring is. */
+		if (conn->broken)
+			signal_call(queue);
+		else
+			call_driver(queue);
+	}
+}
+
 static bool can_serve(const struct vu_queue *queue)
 {
 	return queue->conn->told && !queue->conn->broken && vu_ring_resolved(&queue->ring);
@@ -277,6 +293,7 @@ void vu_queues_work(struct loop_deferred *deferred)
 		if (queue->pending)
 			serve(queue);
 	}
+	vu_queues_tell(conn);
 }
 
 /* All queues may have something that no kick will tell of. */
@@ -394,6 +411,8 @@ static void start(struct vu_conn *conn)
 static void stop(struct vu_conn *conn)
 {
 	conn->started = false;
+	/* A driver that is only paused does not look for itself when it goes on. */
+	vu_queues_tell(conn);
 	for (unsigned int i = 0; i < conn->ops->num_queues; i++)
 		vu_ring_unresolve(&conn->queues[i].ring);
 	if (!conn->told)
@@ -449,7 +468,9 @@ int vu_push(struct vu_conn *conn, unsigned int index, const void *data, size_t l
 	}
 	fits = queue->chain.writable >= len;
 	finish_request(queue, data, fits ? len : 0);
-	call_driver(queue);
+	/* One signal, at the end of the round, for all that this round pushes. */
+	queue->event_pushed = true;
+	loop_defer(conn->loop, &conn->work);
 	if (conn->broken)
 		return -EPROTO;
 	if (!fits)

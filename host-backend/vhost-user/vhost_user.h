@@ -103,7 +103,8 @@ void vu_conn_share_log(struct vu_conn *conn, struct log_peer *account);
 void vu_conn_destroy(struct vu_conn *conn);
 
 /*
- * Puts @len bytes into the next buffer of @queue and notifies the driver.
+ * Puts @len bytes into the next buffer of @queue and notifies the driver, once for all that
+ * is pushed in a round of the loop, at its end, or when the queues stop.
  * -EAGAIN: the driver posted none (queue_ready() will be called once there is one),
  * or the queue does not run.  -EMSGSIZE: the posted buffer is too small; it was
  * returned with length 0.  -EPROTO: the queue is broken.

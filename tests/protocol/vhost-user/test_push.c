@@ -1,8 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fixture.h"
+
+/* Takes the C library's place in this program: there is no memory. */
+static int no_memory;
+
+void *reallocarray(void *old, size_t n, size_t size)
+{
+	size_t len;
+
+	if (__atomic_load_n(&no_memory, __ATOMIC_SEQ_CST) ||
+	    __builtin_mul_overflow(n, size, &len)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realloc(old, len);
+}
 
 static int push(struct fixture *f, uint32_t n)
 {
@@ -160,6 +178,116 @@ static void test_many_parts(void **state)
 	fixture_destroy(f);
 }
 
+/* The kick is not repeated: what is taken from a queue must not wait for anything. */
+static void test_needs_no_memory(void **state)
+{
+	struct fixture *f = fixture_ready(NULL);
+
+	(void)state;
+	__atomic_store_n(&no_memory, 1, __ATOMIC_SEQ_CST);
+	assert_echo(f);
+	post(f, 64, 0);
+	assert_int_equal(push(f, 64), 0);
+	__atomic_store_n(&no_memory, 0, __ATOMIC_SEQ_CST);
+	fixture_destroy(f);
+}
+
+/* Requests to push 64 bytes, which one kick tells of. */
+static void submit_pushes(struct fixture *f, size_t num)
+{
+	for (size_t i = 0; i < num; i++) {
+		const struct guest_part parts[2] = { { guest_alloc(f->guest, 64, 8), 5 },
+						     { guest_alloc(f->guest, 64, 8), 4 } };
+
+		memcpy(guest_ptr(f->guest, parts[0].addr, 5), "p\100\0\0\0", 5);
+		assert_true(guest_submit(&f->guest->queues[0], parts, 1, 1) >= 0);
+	}
+	guest_kick(&f->guest->queues[0]);
+}
+
+static void test_one_signal_for_many(void **state)
+{
+	struct fixture *f = fixture_ready(NULL);
+	struct guest_queue *q = &f->guest->queues[1];
+	struct pollfd call = { .fd = q->call_fd, .events = POLLIN };
+	uint64_t count = 0;
+	uint16_t head;
+	uint32_t len;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		post(f, 64, 0);
+	submit_pushes(f, 10);
+	assert_int_equal(poll(&call, 1, VMM_TIMEOUT_MS), 1);
+	/* What comes later would have come before this. */
+	assert_true(vmm_alive(f->vmm));
+	assert_true(vmm_alive(f->vmm));
+	assert_int_equal(read(call.fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 1);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(guest_poll(q, &head, &len), 0);
+	fixture_destroy(f);
+}
+
+/*
+ * A pause in the same round as a push: the driver hears of the push, as it does not look for
+ * itself when it goes on.  A kick of queue 1 holds the device until all of it is there.
+ */
+static void test_signal_before_a_stop(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		const struct vu_vring_state off = { .index = 1 };
+		struct fixture *f = fixture_ready(NULL);
+		struct pollfd call = { .fd = f->guest->queues[1].call_fd, .events = POLLIN };
+
+		assert_int_equal(push(f, 64), -EAGAIN);
+		pthread_mutex_lock(&f->lock);
+		post(f, 64, 0);
+		guest_kick(&f->guest->queues[1]);
+		submit_pushes(f, 1);
+		assert_int_equal(vmm_send(f->vmm, VU_SET_VRING_ENABLE, 0, &off, sizeof(off), NULL,
+					  0),
+				 0);
+		pthread_mutex_unlock(&f->lock);
+		fixture_wait(f, &f->seen.stopped, 1);
+		assert_true(vmm_alive(f->vmm));
+		if (fixture_count(f, &f->seen.requests) == 2)
+			assert_int_equal(poll(&call, 1, 0), 1);
+		fixture_destroy(f);
+	}
+}
+
+/* Queues that are broken lose their place unseen: the signal must not look for it. */
+static void test_signal_when_memory_is_gone(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct fixture *f = fixture_ready(NULL);
+		const struct vmm_region *ram = &f->vmm->regions[0];
+		const struct vu_mem_region_msg gone = {
+			.region = { ram->guest_addr, ram->size, ram->user_addr, ram->offset },
+		};
+		struct pollfd call = { .fd = f->guest->queues[1].call_fd, .events = POLLIN };
+
+		assert_int_equal(push(f, 64), -EAGAIN);
+		pthread_mutex_lock(&f->lock);
+		post(f, 64, 0);
+		guest_kick(&f->guest->queues[1]);
+		submit_pushes(f, 1);
+		guest_publish(&f->guest->queues[0], QUEUE_SIZE);
+		guest_kick(&f->guest->queues[0]);
+		assert_int_equal(vmm_send(f->vmm, VU_REM_MEM_REG, 0, &gone, sizeof(gone), NULL,
+					  0),
+				 0);
+		pthread_mutex_unlock(&f->lock);
+		assert_true(vmm_alive(f->vmm));
+		if (fixture_count(f, &f->seen.requests) == 2)
+			assert_int_equal(poll(&call, 1, VMM_TIMEOUT_MS), 1);
+		fixture_destroy(f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +298,10 @@ int main(void)
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_scattered),
 		cmocka_unit_test(test_many_parts),
+		cmocka_unit_test(test_needs_no_memory),
+		cmocka_unit_test(test_one_signal_for_many),
+		cmocka_unit_test(test_signal_before_a_stop),
+		cmocka_unit_test(test_signal_when_memory_is_gone),
 	};
 
 	return cmocka_run_group_tests_name("vhost-user push", tests, NULL, NULL);
