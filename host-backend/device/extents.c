@@ -108,7 +108,7 @@ int extent_list_init(struct extent_list *list, struct device *device,
 	list->extents = calloc(count + MAX_BORDERS, sizeof(*list->extents));
 	if (!list->extents)
 		return -ENOMEM;
-	/* Not all of files[], which one extent needs one of. */
+	/* files[] is not cleared: most requests need one of it. */
 	walk.device = device;
 	walk.list = list;
 	walk.capacity = count + MAX_BORDERS;

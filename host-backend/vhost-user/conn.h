@@ -67,7 +67,7 @@ void vu_queues_update(struct vu_conn *conn);
 void vu_queues_relocate(struct vu_conn *conn, bool final);
 /* Signals what vu_push() left for the end of the round: nothing more can be done then. */
 void vu_queues_tell(struct vu_conn *conn);
-/* The deferred call: signals what is due, serves the queues that have more than one round may take. */
+/* The deferred call: signals what is due, serves queues that have more than a round may take. */
 void vu_queues_work(struct loop_deferred *deferred);
 
 #endif /* VHOST_USER_CONN_H */

@@ -20,7 +20,6 @@
 #define NUM_EXTENTS 4080
 
 /* Named as the linker's --wrap asks. */
-// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 int __real_arena_get(struct peer *owner, int fd, struct arena **ret_arena);
 int __wrap_arena_get(struct peer *owner, int fd, struct arena **ret_arena);
 
@@ -31,7 +30,6 @@ int __wrap_arena_get(struct peer *owner, int fd, struct arena **ret_arena)
 	lookups++;
 	return __real_arena_get(owner, fd, ret_arena);
 }
-// NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 
 /* The memory table of the test, in the place of a connection's. */
 static struct vu_mem mem;
