@@ -131,6 +131,7 @@ int bufshare_request_run(struct bufshare_device *bdev, struct bufshare_request *
 			 size_t need);
 void bufshare_device_kill(struct bufshare_device *bdev, const char *why);
 bool bufshare_device_dead(struct bufshare_device *bdev);
+bool bufshare_device_stale(struct bufshare_device *bdev, unsigned long timeout);
 void bufshare_control_done(struct virtqueue *vq);
 void bufshare_control_drain(struct bufshare_device *bdev);
 

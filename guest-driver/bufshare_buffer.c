@@ -388,7 +388,8 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 		goto err_unpin;
 
 	spin_lock(&bdev->lock);
-	ret = bufshare_buffer_charge(buffer, file);
+	/* An exporter can take long to pin: the host need not hear of a buffer that late. */
+	ret = bdev->gone ? -ENODEV : bufshare_buffer_charge(buffer, file);
 	spin_unlock(&bdev->lock);
 	if (ret)
 		goto err_unpin;
@@ -405,8 +406,14 @@ int bufshare_buffer_export(struct bufshare_device *bdev, struct bufshare_file *f
 		goto err_retire;
 
 	spin_lock(&bdev->lock);
-	buffer->phase = BUFSHARE_PHASE_LIVE;
+	/* The farewell ends those that are live; it may be over. */
+	if (bdev->gone)
+		ret = -ENODEV;
+	else
+		buffer->phase = BUFSHARE_PHASE_LIVE;
 	spin_unlock(&bdev->lock);
+	if (ret)
+		goto err_retire;
 	*ret_buffer = buffer;
 	return 0;
 
@@ -592,7 +599,7 @@ static void bufshare_buffers_retire(struct bufshare_device *bdev, bool live,
 
 /**
  * bufshare_buffers_farewell() - destroy every buffer, so that its users are told
- * @bdev: The device; gone, and nobody is inside.
+ * @bdev: The device; gone. Others may be inside: none of their buffers becomes live now.
  * @deadline: Jiffies; nothing is begun after that.
  *
  * Context: Process context. Sleeps.

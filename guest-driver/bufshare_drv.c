@@ -3,9 +3,12 @@
  * virtio_bufshare: shares dma-bufs of this guest with its host, without a copy.
  *
  * This file brings a device up and takes it down.  Taking down has one order: no new
- * opens, nobody inside, a farewell to the host, device reset, worker stopped, queues
- * emptied, pages unpinned.  Pages before the reset would be pages that the host can still
- * read; and those who use them there would not know of a reset without the farewell.
+ * opens, nobody inside, a farewell to the host, device reset, callbacks ended, control
+ * queue emptied, worker stopped, event queue emptied, pages unpinned.  Pages before the
+ * reset would be pages that the host can still read; and those who use them there would
+ * not know of a reset without the farewell.  Whoever stays inside for long (an exporter
+ * that pins slowly, say) delays farewell and reset for a bounded time; everything from the
+ * emptying on waits for them all the same.
  */
 #include <linux/idr.h>
 #include <linux/log2.h>
@@ -197,24 +200,32 @@ static int bufshare_start(struct bufshare_device *bdev)
 	return ret;
 }
 
+/* How long it is from now to @deadline, in jiffies; 0 if that is past. */
+static unsigned long bufshare_until(unsigned long deadline)
+{
+	unsigned long now = jiffies;
+
+	return time_before(now, deadline) ? deadline - now : 0;
+}
+
 /*
  * Ends every stream and every buffer, and waits until nobody on the host uses a page: a
  * device need not see a reset, and would have nobody told that the pages change hands.
  */
-static void bufshare_farewell(struct bufshare_device *bdev)
+static void bufshare_farewell(struct bufshare_device *bdev, unsigned long deadline)
 {
-	unsigned long deadline = jiffies + bdev->farewell, now;
+	bufshare_streams_farewell(bdev, deadline);
+	bufshare_buffers_farewell(bdev, deadline);
+	wait_event_timeout(bdev->left, xa_empty(&bdev->buffers) || bufshare_device_dead(bdev),
+			   bufshare_until(deadline));
+}
+
+static void bufshare_warn_in_use(struct bufshare_device *bdev)
+{
 	struct bufshare_buffer *buffer;
 	unsigned int count = 0;
 	unsigned long index;
 
-	bufshare_streams_farewell(bdev, deadline);
-	bufshare_buffers_farewell(bdev, deadline);
-	now = jiffies;
-	if (time_before(now, deadline))
-		wait_event_timeout(bdev->left,
-				   xa_empty(&bdev->buffers) || bufshare_device_dead(bdev),
-				   deadline - now);
 	spin_lock(&bdev->lock);
 	xa_for_each(&bdev->buffers, index, buffer)
 		count++;
@@ -226,26 +237,43 @@ static void bufshare_farewell(struct bufshare_device *bdev)
 }
 
 /*
- * Ends all use of the virtio device but that of the worker and the callbacks, says
- * farewell to the host for at most about @seconds, and resets the device.
+ * Waits about @seconds for those who are inside, says farewell to the host for at most
+ * about as long, and resets the device.  Who is inside even then gets -EIO for every
+ * request; no callback of a virtqueue runs any more.
  */
 static void bufshare_stop(struct bufshare_device *bdev, unsigned int seconds)
 {
+	unsigned long timeout = max(seconds * HZ, 1U), deadline;
+	bool empty;
+
 	/* Before it is dead, or files would be told of a failure. */
 	spin_lock(&bdev->lock);
-	WRITE_ONCE(bdev->farewell, max(seconds * HZ, 1U));
-	WRITE_ONCE(bdev->gone, true);
+	WRITE_ONCE(bdev->farewell, timeout);
+	/* Who sees it reads @farewell next; paired with bufshare_request_timeout(). */
+	smp_store_release(&bdev->gone, true);
 	spin_unlock(&bdev->lock);
 	bufshare_files_wake(bdev);
-	if (!wait_event_timeout(bdev->left, bufshare_device_empty(bdev), bdev->farewell))
-		/* Wakes whoever waits for the device. */
-		bufshare_device_kill(bdev, NULL);
-	wait_event(bdev->left, bufshare_device_empty(bdev));
 
-	bufshare_farewell(bdev);
+	empty = wait_event_timeout(bdev->left, bufshare_device_empty(bdev), timeout);
+	deadline = jiffies + timeout;
+	if (!empty && bufshare_device_stale(bdev, timeout)) {
+		/* It would not hear a farewell.  Wakes whoever waits for it. */
+		bufshare_device_kill(bdev, NULL);
+	} else if (!empty) {
+		/* It may not be the device that they wait for: the host is told meanwhile. */
+		bufshare_farewell(bdev, deadline);
+		if (!wait_event_timeout(bdev->left, bufshare_device_empty(bdev),
+					bufshare_until(deadline)))
+			bufshare_device_kill(bdev, NULL);
+	}
+	/* Or of what they made meanwhile. */
+	bufshare_farewell(bdev, deadline);
+	bufshare_warn_in_use(bdev);
 	bufshare_device_kill(bdev, NULL);
 	bufshare_device_ready(bdev, false);
 	virtio_reset_device(bdev->vdev);
+	/* Not every transport's reset waits for a callback that runs on another processor. */
+	virtio_synchronize_cbs(bdev->vdev);
 }
 
 /* Files that are open keep the bufshare_device; nobody has the virtio device any more. */
@@ -254,8 +282,10 @@ static void bufshare_shut(struct bufshare_device *bdev)
 	struct virtio_device *vdev = bdev->vdev;
 
 	bufshare_stop(bdev, clamp(READ_ONCE(farewell_timeout), 0U, 600U));
-	bufshare_event_drain(bdev);
+	/* The device holds nobody up any more; an exporter does for as long as it likes. */
+	wait_event(bdev->left, bufshare_device_empty(bdev));
 	bufshare_control_drain(bdev);
+	bufshare_event_drain(bdev);
 	bufshare_buffers_release_all(bdev);
 	vdev->config->del_vqs(vdev);
 	bufshare_files_wake(bdev);

@@ -27,7 +27,7 @@ MODULE_PARM_DESC(request_timeout,
 static unsigned long bufshare_request_timeout(struct bufshare_device *bdev)
 {
 	/* Who unbinds the driver does not wait that long. */
-	if (READ_ONCE(bdev->gone))
+	if (smp_load_acquire(&bdev->gone)) /* paired with bufshare_stop() */
 		return READ_ONCE(bdev->farewell);
 	return clamp(READ_ONCE(request_timeout), 1U, 600U) * HZ;
 }
@@ -180,16 +180,40 @@ void bufshare_control_done(struct virtqueue *vq)
 
 /**
  * bufshare_control_drain() - take back what the device never returned
- * @bdev: The device, already reset.
+ * @bdev: The device, killed and reset; no callback runs any more, but the worker may: it
+ *	  adds nothing to the queue.
  *
  * Context: Process context.
  */
 void bufshare_control_drain(struct bufshare_device *bdev)
 {
 	struct bufshare_request *req;
+	unsigned long flags;
 
+	spin_lock_irqsave(&bdev->control_lock, flags);
 	while ((req = virtqueue_detach_unused_buf(bdev->control)))
 		bufshare_request_put(req);
+	spin_unlock_irqrestore(&bdev->control_lock, flags);
+}
+
+/**
+ * bufshare_device_stale() - whether the device owes answers, and gives none
+ * @bdev: The device.
+ * @timeout: In jiffies.
+ *
+ * Context: Process context.
+ * Return: True if it has requests and answered nothing for @timeout.
+ */
+bool bufshare_device_stale(struct bufshare_device *bdev, unsigned long timeout)
+{
+	unsigned long flags;
+	bool stale;
+
+	spin_lock_irqsave(&bdev->control_lock, flags);
+	stale = !list_empty(&bdev->outstanding) &&
+		time_after_eq(jiffies, bdev->last_done + timeout);
+	spin_unlock_irqrestore(&bdev->control_lock, flags);
+	return stale;
 }
 
 /*

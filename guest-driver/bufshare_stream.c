@@ -286,7 +286,7 @@ static struct bufshare_stream *bufshare_stream_after(struct bufshare_device *bde
 
 /**
  * bufshare_streams_farewell() - destroy every stream, so that its consumers are told
- * @bdev: The device; gone, and nobody is inside.
+ * @bdev: The device; gone. Others may be inside.
  * @deadline: Jiffies; nothing is begun after that.
  *
  * Context: Process context. Sleeps.
