@@ -217,6 +217,42 @@ def test_unbind_does_not_wait_for_ever(machine):
     machine.check_clean()
 
 
+def test_unbind_says_farewell_though_an_exporter_pins_slowly(machine):
+    machine.parameter("farewell_timeout", 1)
+    _holder, uuids = machine.hold(2)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    slow_pin = "/sys/module/bufshare_test_exporter/parameters/slow_pin"
+    pinning = machine.vm.spawn("exec grep -m1 'pinning slowly' /dev/kmsg")
+    machine.run(f"echo 1 >{slow_pin}")
+    late = machine.vm.spawn("exec hold_buffers 1")
+    assert pinning.wait() == 0
+    idle = machine.trace("bufshare_idle")
+    unbinding = machine.vm.spawn(f"echo {machine.device} >{DRIVER}/unbind")
+    assert _removed(client, uuids[0]), "while the exporter pins"
+    client.put(uuids[0])
+    for uuid in uuids:
+        idle.wait_output(rb"bufshare_idle.*%s" % _uuid_text(uuid))
+    machine.run(f"echo 0 >{slow_pin}")
+    assert unbinding.wait() == 0
+    assert late.wait() == 1 and b"No such device" in bytes(late.stderr), late.stderr
+    machine.run("! dmesg | grep 'the host may use'")
+    machine.check_clean()
+
+
+def test_shutdown_while_an_exporter_pins(machine):
+    _holder, uuids = machine.hold(1)
+    client = RawClient(machine.daemon.client_socket)
+    client.get(uuids[0])
+    slow_pin = "/sys/module/bufshare_test_exporter/parameters/slow_pin"
+    pinning = machine.vm.spawn("exec grep -m1 'pinning slowly' /dev/kmsg")
+    machine.run(f"echo 1 >{slow_pin}")
+    machine.vm.spawn("exec hold_buffers 1")
+    assert pinning.wait() == 0
+    machine.vm.spawn("poweroff -f")
+    assert _removed(client, uuids[0]), "by the driver: not only when the machine has ended"
+
+
 def test_shutdown_says_farewell(machine):
     _holder, uuids = machine.hold(1)
     client = RawClient(machine.daemon.client_socket)

@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
+#include <linux/wait.h>
 
 #include "exporter.h"
 
@@ -33,10 +34,32 @@ struct test_buffer {
 static atomic_t test_mapped;
 static atomic_t test_alive;
 
+/* While it is set, pinning waits. */
+static bool slow_pin;
+static DECLARE_WAIT_QUEUE_HEAD(slow_pin_wait);
+
+static int test_set_slow_pin(const char *value, const struct kernel_param *param)
+{
+	int ret = param_set_bool(value, param);
+
+	wake_up_all(&slow_pin_wait);
+	return ret;
+}
+
+static const struct kernel_param_ops test_slow_pin_ops = {
+	.set = test_set_slow_pin,
+	.get = param_get_bool,
+};
+module_param_cb(slow_pin, &test_slow_pin_ops, &slow_pin, 0644);
+
 static int test_pin(struct dma_buf_attachment *attach)
 {
 	struct test_buffer *buffer = attach->dmabuf->priv;
 
+	if (READ_ONCE(slow_pin)) {
+		pr_info("bufshare_test_exporter: pinning slowly\n");
+		wait_event(slow_pin_wait, !READ_ONCE(slow_pin));
+	}
 	dma_resv_assert_held(attach->dmabuf->resv);
 	buffer->pins++;
 	return 0;
