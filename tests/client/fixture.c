@@ -495,6 +495,29 @@ uint32_t raw_status(int fd, uint32_t type, void *msg, size_t len, void *ret_repl
 	return le32toh(hdr.status);
 }
 
+uint32_t raw_get(int fd, const uint8_t uuid[UUID_SIZE])
+{
+	struct bufshare_msg_buffer_get msg = { .access = htole32(1), .paths = htole32(2) };
+	static uint64_t reply[BUFSHARE_MSG_MAX / sizeof(uint64_t)];
+	int fds[BUFSHARE_MSG_MAX_FDS];
+	uint32_t num_fds;
+
+	memcpy(msg.uuid, uuid, UUID_SIZE);
+	raw_request(fd, BUFSHARE_MSG_BUFFER_GET, &msg, sizeof(msg));
+	assert_true(raw_receive(fd, reply, sizeof(reply), fds, &num_fds) > 0);
+	for (uint32_t i = 0; i < num_fds; i++)
+		close(fds[i]);
+	return le32toh(((struct bufshare_msg_hdr *)reply)->status);
+}
+
+uint32_t raw_put(int fd, const uint8_t uuid[UUID_SIZE])
+{
+	struct bufshare_msg_buffer_put msg = { 0 };
+
+	memcpy(msg.uuid, uuid, UUID_SIZE);
+	return raw_status(fd, BUFSHARE_MSG_BUFFER_PUT, &msg, sizeof(msg), NULL);
+}
+
 void raw_expect_end(int fd)
 {
 	uint64_t data[64];

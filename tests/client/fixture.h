@@ -96,6 +96,9 @@ void raw_request(int fd, uint32_t type, void *msg, size_t len);
 size_t raw_receive(int fd, void *data, size_t size, int *ret_fds, uint32_t *ret_num_fds);
 /* Sends and waits for the reply's status; the reply is put to @ret_reply (64 KiB) if not NULL. */
 uint32_t raw_status(int fd, uint32_t type, void *msg, size_t len, void *ret_reply);
+/* A hold to read, by the RAM path, and its return; the reply's status.  What comes with it is closed. */
+uint32_t raw_get(int fd, const uint8_t uuid[UUID_SIZE]);
+uint32_t raw_put(int fd, const uint8_t uuid[UUID_SIZE]);
 void raw_expect_end(int fd);
 
 #endif /* TESTS_CLIENT_FIXTURE_H */

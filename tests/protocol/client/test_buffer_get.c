@@ -8,29 +8,6 @@
 
 static uint64_t reply[BUFSHARE_MSG_MAX / sizeof(uint64_t)];
 
-/* Takes a hold; returns the status. */
-static uint32_t get(int fd, const uint8_t uuid[UUID_SIZE])
-{
-	struct bufshare_msg_buffer_get msg = { .access = htole32(1), .paths = htole32(2) };
-	int fds[BUFSHARE_MSG_MAX_FDS];
-	uint32_t num_fds;
-
-	memcpy(msg.uuid, uuid, UUID_SIZE);
-	raw_request(fd, BUFSHARE_MSG_BUFFER_GET, &msg, sizeof(msg));
-	assert_true(raw_receive(fd, reply, sizeof(reply), fds, &num_fds) > 0);
-	for (uint32_t i = 0; i < num_fds; i++)
-		close(fds[i]);
-	return le32toh(((struct bufshare_msg_hdr *)reply)->status);
-}
-
-static uint32_t put(int fd, const uint8_t uuid[UUID_SIZE])
-{
-	struct bufshare_msg_buffer_put msg = { 0 };
-
-	memcpy(msg.uuid, uuid, UUID_SIZE);
-	return raw_status(fd, BUFSHARE_MSG_BUFFER_PUT, &msg, sizeof(msg), NULL);
-}
-
 static void get_values(void **state)
 {
 	struct fixture *f = *state;
@@ -126,16 +103,16 @@ static void max_holds(void **state)
 	for (uint32_t i = 0; i < 4; i++)
 		guest_make_buffer(f, &i, 1, uuids[i]);
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(get(fd, uuids[i]), BUFSHARE_S_OK);
-	assert_int_equal(get(fd, uuids[3]), BUFSHARE_S_LIMIT);
+		assert_int_equal(raw_get(fd, uuids[i]), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuids[3]), BUFSHARE_S_LIMIT);
 	/* The refusal left nothing behind, and one client's limit is not another one's. */
 	assert_int_equal(guest_destroy_buffer(f, uuids[3]), 0);
 	guest_make_buffer(f, (const uint32_t[]){ 3 }, 1, uuids[3]);
-	assert_int_equal(get(other, uuids[3]), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(other, uuids[3]), BUFSHARE_S_OK);
 	/* A hold that was given back makes room. */
-	assert_int_equal(put(fd, uuids[0]), BUFSHARE_S_OK);
-	assert_int_equal(get(fd, uuids[3]), BUFSHARE_S_OK);
-	assert_int_equal(get(fd, uuids[0]), BUFSHARE_S_LIMIT);
+	assert_int_equal(raw_put(fd, uuids[0]), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuids[3]), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuids[0]), BUFSHARE_S_LIMIT);
 	close(fd);
 	close(other);
 	fixture_stop(f);

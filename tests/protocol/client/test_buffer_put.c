@@ -8,29 +8,6 @@
 
 static uint64_t reply[BUFSHARE_MSG_MAX / sizeof(uint64_t)];
 
-/* Takes a hold; returns the status. */
-static uint32_t get(int fd, const uint8_t uuid[UUID_SIZE])
-{
-	struct bufshare_msg_buffer_get msg = { .access = htole32(1), .paths = htole32(2) };
-	int fds[BUFSHARE_MSG_MAX_FDS];
-	uint32_t num_fds;
-
-	memcpy(msg.uuid, uuid, UUID_SIZE);
-	raw_request(fd, BUFSHARE_MSG_BUFFER_GET, &msg, sizeof(msg));
-	assert_true(raw_receive(fd, reply, sizeof(reply), fds, &num_fds) > 0);
-	for (uint32_t i = 0; i < num_fds; i++)
-		close(fds[i]);
-	return le32toh(((struct bufshare_msg_hdr *)reply)->status);
-}
-
-static uint32_t put(int fd, const uint8_t uuid[UUID_SIZE])
-{
-	struct bufshare_msg_buffer_put msg = { 0 };
-
-	memcpy(msg.uuid, uuid, UUID_SIZE);
-	return raw_status(fd, BUFSHARE_MSG_BUFFER_PUT, &msg, sizeof(msg), NULL);
-}
-
 static void once_for_each_get(void **state)
 {
 	struct fixture *f = *state;
@@ -39,15 +16,15 @@ static void once_for_each_get(void **state)
 	int fd = raw_client(f), other = raw_client(f);
 
 	guest_make_buffer(f, &page, 1, uuid);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_NOT_FOUND);
-	assert_int_equal(get(fd, uuid), BUFSHARE_S_OK);
-	assert_int_equal(get(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(raw_get(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuid), BUFSHARE_S_OK);
 	/* Not another client's hold. */
-	assert_int_equal(put(other, uuid), BUFSHARE_S_NOT_FOUND);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_OK);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_OK);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_NOT_FOUND);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(raw_put(other, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_NOT_FOUND);
 	assert_int_equal(guest_destroy_buffer(f, uuid), 0);
 	close(fd);
 	close(other);
@@ -62,12 +39,12 @@ static void twice_after_the_end(void **state)
 	int fd = raw_client(f);
 
 	guest_make_buffer(f, &page, 1, uuid);
-	assert_int_equal(get(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuid), BUFSHARE_S_OK);
 	assert_int_equal(guest_destroy_buffer(f, uuid), 1);
 	(void)raw_receive(fd, reply, sizeof(reply), NULL, NULL); /* removed */
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_OK);
 	assert_int_equal(guest_next(f).type, GUEST_IDLE);
-	assert_int_equal(put(fd, uuid), BUFSHARE_S_NOT_FOUND);
+	assert_int_equal(raw_put(fd, uuid), BUFSHARE_S_NOT_FOUND);
 	guest_make_buffer(f, &page, 1, uuid);
 	assert_int_equal(guest_destroy_buffer(f, uuid), 0);
 	assert_int_equal(fixture_stats(f).buffers, 0);

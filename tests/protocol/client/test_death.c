@@ -8,21 +8,6 @@
 
 static uint64_t reply[BUFSHARE_MSG_MAX / sizeof(uint64_t)];
 
-/* Takes a hold; returns the status. */
-static uint32_t get(int fd, const uint8_t uuid[UUID_SIZE])
-{
-	struct bufshare_msg_buffer_get msg = { .access = htole32(1), .paths = htole32(2) };
-	int fds[BUFSHARE_MSG_MAX_FDS];
-	uint32_t num_fds;
-
-	memcpy(msg.uuid, uuid, UUID_SIZE);
-	raw_request(fd, BUFSHARE_MSG_BUFFER_GET, &msg, sizeof(msg));
-	assert_true(raw_receive(fd, reply, sizeof(reply), fds, &num_fds) > 0);
-	for (uint32_t i = 0; i < num_fds; i++)
-		close(fds[i]);
-	return le32toh(((struct bufshare_msg_hdr *)reply)->status);
-}
-
 enum step {
 	CONNECTED,
 	SAID_HELLO,
@@ -167,7 +152,7 @@ static void dies_with_a_buffer_given_up(void **state)
 	int fd = raw_client(f);
 
 	guest_make_buffer(f, &page, 1, uuid);
-	assert_int_equal(get(fd, uuid), BUFSHARE_S_OK);
+	assert_int_equal(raw_get(fd, uuid), BUFSHARE_S_OK);
 	live_until(f, HAS_A_FRAME, stream, uuid, 1);
 	assert_int_equal(guest_next(f).type, GUEST_LISTENERS);
 	assert_int_equal(guest_next(f).type, GUEST_RELEASED);
